@@ -1,0 +1,3 @@
+//! Small machines that know nothing of HTTP.
+
+pub mod clock;

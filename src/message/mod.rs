@@ -1,0 +1,1 @@
+//! What HTTP messages carry, and what a proxy owes them.

@@ -1,0 +1,32 @@
+//! Plain, checked values that every floor speaks in: what a config means once it has been read, and how a request can end.
+//!
+//! Nothing here does anything: no clock, no socket, no lock. A [`Snapshot`] is what `config` yields and `registry` applies.
+
+mod address;
+mod failure;
+mod id;
+mod listener;
+mod outcome;
+mod pool;
+mod route;
+mod secret;
+mod settings;
+mod snapshot;
+mod weight;
+
+pub use address::{Address, Bind, IpRange, ParseAddressError};
+pub use failure::{Failure, Reason, Side};
+pub use id::{Id, ParseIdError};
+pub use listener::{CertificateFiles, ClientAuth, Limits, Listener, ListenerProtocol, ListenerTimeouts, ServerTls};
+pub use outcome::Outcome;
+pub use pool::{
+    Dns, EndpointSpec, Hash, HashKey, HostHeader, Pool, ResourceTerms, Strategy, Upstream, UpstreamProtocol, UpstreamTls,
+};
+pub use route::{
+    Action, FixedResponse, HeaderMatch, HostPattern, Match, PathPattern, QueryMatch, Redirect, Rewrite, Route, RouteTimeouts,
+    Split, ValueMatch,
+};
+pub use secret::Secret;
+pub use settings::{AccessLog, Admin, Drain, Forwarding, Log, LogFormat, LogTarget, Telemetry};
+pub use snapshot::Snapshot;
+pub use weight::{ParseWeightError, Weight};

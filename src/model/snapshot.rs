@@ -1,0 +1,31 @@
+//! Everything that a config says, checked and compiled: the unit of a reload.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::{Admin, Drain, Forwarding, Id, Listener, Pool, Route, Telemetry};
+
+/// Everything that a config says, checked and compiled.
+///
+/// Invariants, kept by `config`: every name is unique in its kind, and every pool and listener that a route names exists.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Snapshot {
+    /// The listeners, in the order of the file.
+    pub listeners: Vec<Arc<Listener>>,
+    /// The routes, in the order of the file; those that a listener's `pool` stands for come last.
+    pub routes: Vec<Arc<Route>>,
+    /// The pools.
+    pub pools: BTreeMap<Id, Arc<Pool>>,
+    /// The admin server.
+    pub admin: Admin,
+    /// Logs.
+    pub telemetry: Telemetry,
+    /// How Tidegate stops.
+    pub drain: Drain,
+    /// Forwarding headers.
+    pub forwarding: Arc<Forwarding>,
+    /// Worker threads; `None` is one for each core that the process may use. Read at start only.
+    pub workers: Option<u16>,
+}

@@ -1,0 +1,1 @@
+//! The one snapshot, the one swap.
