@@ -1,4 +1,4 @@
-use proptest::prelude::*;
+use proptest::prelude::{Just, Strategy, any, prop, prop_assert_eq, prop_oneof, proptest};
 
 use super::*;
 use crate::endpoint::{EndpointSet, FAILED_LATENCY, Totals};
