@@ -127,7 +127,7 @@ fn share(weight: Weight, halvings: u32) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::{any, prop_assert_eq, proptest};
+    use proptest::prelude::{prop_assert_eq, proptest};
 
     use super::*;
 
