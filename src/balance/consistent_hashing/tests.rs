@@ -112,6 +112,7 @@ fn the_bound_for_a_capability_goes_by_those_that_offer_it() {
     let specs = (0..40).map(|n| spec(&format!("e{n}"), 1.0, if n < 4 { &["gpu"] } else { &[] }));
     let (set, mut bench) = (set_of(specs, None), bench());
     let required = set.required_mask(["gpu"]).unwrap();
+    let _elsewhere = load(&set, "e39", 100);
     let mut running = Vec::new();
     for _ in 0..400 {
         let index = bench.ask(&set, &Ask { required, key: Some(3), tried: &[] }).unwrap();
@@ -119,6 +120,46 @@ fn the_bound_for_a_capability_goes_by_those_that_offer_it() {
     }
     let most = set.endpoints().iter().map(|endpoint| endpoint.vitals().in_flight()).max().unwrap();
     assert_eq!(most, 125);
+}
+
+/// 43 endpoints (the count of their load, every five picks, falls beside full rounds) that offer `gpu` and one that does not, and a bound without any slack.
+fn tight() -> (EndpointSet, Bench) {
+    let specs = (0..44).map(|n| spec(&format!("e{n}"), 1.0, if n < 43 { &["gpu"] } else { &[] }));
+    let hash = Hash { key: HashKey::Path, bounded_load: 1.0 };
+    (set_of(specs, None), Bench::of(&Pool { hash, ..pool(Strategy::ConsistentHashing) }))
+}
+
+#[test]
+fn picks_between_two_counts_of_a_capability_are_not_forgotten() {
+    let (set, mut bench) = tight();
+    let required = set.required_mask(["gpu"]).unwrap();
+    let mut running = Vec::new();
+    for n in 0..430 {
+        let index = bench.ask(&set, &Ask { required, key: Some(3), tried: &[] }).unwrap();
+        running.push(Attempt::begin(set.endpoints()[index].clone(), bench.now));
+        assert!(set.endpoints()[index].vitals().in_flight() <= n / 43 + 1);
+    }
+}
+
+#[test]
+fn a_change_of_members_counts_their_load_anew() {
+    let (set, mut bench) = tight();
+    let ask = Ask { required: set.required_mask(["gpu"]).unwrap(), key: Some(3), tried: &[] };
+    let owner = bench.ask(&set, &ask).unwrap();
+    let _running: Vec<_> = (0..43).map(|n| load(&set, &format!("e{n}"), 10)).collect();
+    let _more = load(&set, set.endpoints()[owner].spec.id.as_str(), 1);
+    set.endpoints()[(owner + 1) % 43].state.set(Cause::Down, true);
+    let next = bench.ask(&set, &ask).unwrap();
+    assert!(next != owner && next != (owner + 1) % 43);
+}
+
+#[test]
+fn when_the_last_one_not_tried_is_above_its_bound_it_is_picked_and_nobody_who_is_down() {
+    let (set, mut bench) = (equals(8), bench());
+    set.endpoints()[2..].iter().for_each(|endpoint| assert!(endpoint.state.set(Cause::Down, true)));
+    let _running = load(&set, "e1", 10);
+    let tried = [set.endpoints()[0].serial()];
+    assert!((0..50).all(|key| bench.ask(&set, &Ask { key: Some(key), tried: &tried, ..Ask::default() }) == Ok(1)));
 }
 
 #[test]

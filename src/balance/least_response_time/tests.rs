@@ -129,6 +129,16 @@ fn above_eight_endpoints_two_at_random_are_compared() {
 }
 
 #[test]
+fn up_to_eight_endpoints_all_are_compared() {
+    for (n, always) in [(8, true), (9, false)] {
+        let (set, mut bench) = (equals(n), bench(500));
+        set.endpoints().iter().for_each(|endpoint| answer(&set, endpoint.spec.id.as_str(), 400));
+        let _running: Vec<_> = (1..n).map(|n| load(&set, &format!("e{n}"), 1)).collect();
+        assert_eq!(bench.counts(&set, 500)["e0"] == 500, always);
+    }
+}
+
+#[test]
 fn the_median_of_many_is_found_and_renewed() {
     let (set, mut bench) = (set_of((0..1000).map(|n| spec(&format!("e{n}"), 1.0, &[])), None), bench(0));
     assert!(bench.ask(&set, &crate::balance::Ask::default()).is_ok());
@@ -144,4 +154,8 @@ fn the_median_of_many_is_found_and_renewed() {
     set.endpoints().iter().for_each(|endpoint| answer(&set, endpoint.spec.id.as_str(), 350));
     assert!(refresh(399).is_some_and(|seconds| (seconds - 0.25).abs() < 1e-6));
     assert!(refresh(400).is_some_and(|seconds| (seconds - 0.35).abs() < 1e-6));
+    median.follow(&set, &members);
+    set.endpoints().iter().for_each(|endpoint| answer(&set, endpoint.spec.id.as_str(), 450));
+    median.refresh(&members, &Pick { set: &set, ask: &ask, now: at(400) }, &mut bench.rng);
+    assert!(median.seconds.is_some_and(|seconds| (seconds - 0.45).abs() < 1e-6));
 }
