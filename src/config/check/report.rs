@@ -1,6 +1,6 @@
 //! Collects what the checks find, with the places.
 
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, is_enough};
 use crate::config::tree::{Kind, NodeId, Tree};
 
 /// Errors and warnings of one file.
@@ -36,6 +36,16 @@ impl<'t> Report<'t> {
     /// Tells whether the mapping at `id` has the key, readable or not.
     pub(super) fn has_key(&self, id: NodeId, key: &str) -> bool {
         self.tree.find(id).and_then(|node| node.get(key)).is_some_and(|node| !node.is_absent())
+    }
+
+    /// Tells whether every item of the list under a key of the mapping at `id` could be read, when `read` of them were.
+    pub(super) fn is_whole(&self, id: NodeId, key: &str, read: usize) -> bool {
+        self.tree.find(id).and_then(|node| node.get(key)).is_some_and(|node| node.items().len() == read)
+    }
+
+    /// Tells whether more errors would not be kept, so that no work need go into their wording.
+    pub(super) fn is_full(&self) -> bool {
+        is_enough(self.errors.len())
     }
 
     /// Tells whether the list under a key of the mapping at `id` has items, readable or not.

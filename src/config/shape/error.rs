@@ -66,9 +66,7 @@ impl Error for ShapeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let text = message.to_string();
         match text.split_once(SUGGESTION_MARK) {
-            Some((message, suggestion)) => {
-                Self { suggestion: Some(suggestion.to_owned()), ..Self::new(message.to_owned()) }
-            }
+            Some((message, suggestion)) => Self { suggestion: Some(suggestion.to_owned()), ..Self::new(message.to_owned()) },
             None => Self::new(text),
         }
     }
