@@ -28,7 +28,7 @@ use super::stream::{Rewound, Socket, Stream};
 use super::view::{Slot, View};
 use super::watch::{Order, Seat, Watched};
 use super::worker::{LocalExec, Worker};
-use crate::message::forwarded::Client as ForwardedClient;
+use crate::message::forwarded::{self, Peer, Scheme};
 use crate::message::framing::Guard;
 use crate::message::proxy_protocol::{self, Parsed};
 use crate::model::{Limits, ListenerProtocol};
@@ -54,11 +54,9 @@ const SEND_BUFFER: usize = 256 * 1024;
 pub(super) struct Client {
     pub(super) slot: Rc<Slot>,
     pub(super) seat: Rc<Seat>,
-    pub(super) worker: Rc<Worker>,
     /// Who connected; after a PROXY header, who it names.
     pub(super) peer: Option<SocketAddr>,
-    pub(super) tls: bool,
-    pub(super) forwarded: ForwardedClient,
+    pub(super) forwarded: forwarded::Client,
     _pass: registry::Pass,
 }
 
@@ -66,9 +64,7 @@ pub(super) struct Client {
 pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, adopted: Adopted) {
     let view = slot.view();
     let seat = Rc::new(worker.connections.seat(slot.number, &view.timeouts));
-    worker.note_open();
-    view.counters.accepted();
-    let _open = view.counters.open();
+    let _open = view.counters.accepted();
     let setup = establish(&view, adopted.stream, adopted.peer);
     let established = match until_ordered(&seat.watched, setup).await {
         Some(Ok(established)) => established,
@@ -88,16 +84,19 @@ pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, adopted: Adopted) 
     }
     let Established { stream, first, http2, peer, tls } = established;
     let client = Rc::new(Client {
-        forwarded: view.forwarder.client(peer.map(|peer| peer.ip()), tls),
+        forwarded: forwarded::Client::new(
+            peer.map_or(Peer::Unix, |peer| Peer::Ip(peer.ip())),
+            if tls { Scheme::Https } else { Scheme::Http },
+            &view.forwarding,
+        ),
         slot,
         seat,
-        worker: worker.clone(),
         peer,
-        tls,
         _pass: adopted.pass,
     });
-    view.counters.protocol(http2);
-    let result = if http2 { serve_http2(&client, &view, stream, first).await } else { serve_http1(&client, &view, stream, first).await };
+    view.counters.speaks(http2);
+    let result =
+        if http2 { serve_http2(&client, &view, stream, first).await } else { serve_http1(&client, &view, stream, first).await };
     if let Err(error) = result {
         debug!(listener = %view.name, ?peer, %error, "Connection ended early.");
     }
@@ -137,7 +136,10 @@ async fn establish(view: &View, stream: registry::Stream, mut peer: Option<Socke
         let http2 = sniff(view.protocol, &mut stream, &mut first).await.map_err(SetupFailure::of("closed"))?;
         return Ok(Established { stream, first, http2, peer, tls: false });
     };
-    let accepted = TlsAcceptor::from(config.clone()).accept(Rewound::new(socket, std::mem::take(&mut first))).await.map_err(SetupFailure::of("tls"))?;
+    let accepted = TlsAcceptor::from(config.clone())
+        .accept(Rewound::new(socket, std::mem::take(&mut first)))
+        .await
+        .map_err(SetupFailure::of("tls"))?;
     let http2 = match accepted.get_ref().1.alpn_protocol() {
         Some(protocol) => protocol == b"h2",
         // A client without ALPN speaks HTTP/1.1, but where nothing else is spoken.

@@ -78,10 +78,9 @@ pub(super) fn hash_key(pool: &Pool, client: &Client, view: &View, request: &Requ
         HashKey::Cookie(name) => route::cookie(headers, name).map(|value| hash::stable(value.as_bytes())),
         HashKey::Query(name) => route::query_value(request.uri().query()?, name).map(|value| hash::stable(value.as_bytes())),
         HashKey::Path => Some(hash::stable(request.uri().path().as_bytes())),
-        HashKey::ClientAddress => client
-            .forwarded
-            .address(headers, &view.forwarding.trusted)
-            .map(|address| hash::stable(address.to_string().as_bytes())),
+        HashKey::ClientAddress => {
+            client.forwarded.address(headers, &view.forwarding.trusted).map(|address| hash::stable(address.to_string().as_bytes()))
+        }
     }
 }
 
@@ -131,7 +130,13 @@ pub(super) fn edit_response(view: &View, route: &RouteView, response: &mut Respo
 }
 
 /// Builds a redirect's answer; `None` when the parts make no valid location.
-pub(super) fn redirect(redirect: &Redirect, scheme: &str, headers: &HeaderMap, uri: &Uri, prefix_len: usize) -> Option<Response<Bytes>> {
+pub(super) fn redirect(
+    redirect: &Redirect,
+    scheme: &str,
+    headers: &HeaderMap,
+    uri: &Uri,
+    prefix_len: usize,
+) -> Option<Response<Bytes>> {
     let host = headers.get(HOST).and_then(|value| value.to_str().ok());
     let location = route::location(redirect, scheme, host, uri, prefix_len)?;
     let mut response = Response::new(Bytes::new());

@@ -148,4 +148,3 @@ fn http_date() -> Option<HeaderValue> {
     let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()).ok()?;
     HeaderValue::try_from(text).ok()
 }
-

@@ -8,14 +8,13 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::sync::Notify;
 
-use crate::message::forwarded::Forwarder;
 use crate::message::via::Via;
-use crate::model::{Action, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot};
+use crate::model::{Action, Forwarding, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot};
 use crate::pool::{self, Stack};
 use crate::registry::{Gate, LiveListener};
 use crate::route::{Rewriter, Rotation, Table};
 use crate::telemetry::access_log;
-use crate::telemetry::metrics::{ListenerCounters, Registry, RequestCounters};
+use crate::telemetry::metrics::{ListenerCounters, RequestCounters, Shard};
 
 use super::reply::Fixed;
 
@@ -82,7 +81,7 @@ pub(super) struct View {
     pub(super) counters: Arc<ListenerCounters>,
     /// For requests that no route took.
     pub(super) unrouted: Arc<RequestCounters>,
-    pub(super) forwarder: Rc<Forwarder>,
+    pub(super) forwarding: Arc<Forwarding>,
     pub(super) via: Rc<Via>,
     /// The name in `Proxy-Status`.
     pub(super) proxy_name: Rc<str>,
@@ -120,9 +119,8 @@ pub(super) struct Destination {
 pub(super) struct Parts<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) pools: &'a HashMap<Id, Rc<pool::Local>>,
-    pub(super) metrics: &'a Registry,
+    pub(super) metrics: &'a Shard,
     pub(super) access_log: Option<access_log::Handle>,
-    pub(super) forwarder: Rc<Forwarder>,
     pub(super) via: Rc<Via>,
 }
 
@@ -142,7 +140,7 @@ impl View {
             routes: routes.map(|route| takes(route).then(|| Rc::new(RouteView::new(route, model, parts)))).collect(),
             counters: parts.metrics.listener(&model.name),
             unrouted: parts.metrics.request(&model.name, None),
-            forwarder: parts.forwarder.clone(),
+            forwarding: parts.snapshot.forwarding.clone(),
             via: parts.via.clone(),
             proxy_name: parts.snapshot.forwarding.name.as_str().into(),
             access_log: parts.access_log.clone(),

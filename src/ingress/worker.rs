@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -23,7 +24,6 @@ use super::connection;
 use super::view::{Parts, Slot, View};
 use super::watch::{Connections, sweep_interval};
 use crate::kit::clock;
-use crate::message::forwarded::Forwarder;
 use crate::message::via::Via;
 use crate::model::Id;
 use crate::pool;
@@ -37,6 +37,8 @@ pub struct Services {
     pub registry: Arc<Registry>,
     /// Where counters are resolved.
     pub metrics: metrics::Registry,
+    /// Figures of the process.
+    pub process: metrics::Process,
     /// The access log of the current config.
     pub access_log: arc_swap::ArcSwapOption<access_log::Handle>,
     /// Resolves the names of endpoints.
@@ -60,6 +62,7 @@ impl<F: Future + 'static> Executor<F> for LocalExec {
 pub(super) struct Worker {
     index: usize,
     services: Arc<Services>,
+    metrics: metrics::Shard,
     pub(super) connections: Rc<Connections>,
     slots: RefCell<HashMap<u64, Rc<Slot>>>,
     pools: RefCell<HashMap<Id, (Arc<LivePool>, Rc<pool::Local>)>>,
@@ -87,17 +90,13 @@ fn live(index: usize, services: &Arc<Services>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     loop {
         let once = ready.take();
-        let ended = thread::scope(|scope| {
-            let body = || run(index, services.clone(), once);
-            thread::Builder::new().name(format!("worker-{index}")).spawn_scoped(scope, body).map(|running| running.join())
-        });
-        match ended {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(error))) => error!(worker = index, %error, "A worker could not run and is started again."),
-            Ok(Err(_panic)) => error!(worker = index, "A worker died and is started again."),
-            Err(error) => error!(worker = index, %error, "A worker could not be started and is tried again."),
+        // Nothing of the dead worker is used again but what is shared by design.
+        match catch_unwind(AssertUnwindSafe(|| run(index, services.clone(), once))) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error!(worker = index, %error, "A worker could not run and is started again."),
+            Err(_panic) => error!(worker = index, "A worker died and is started again."),
         }
-        services.metrics.worker_restarted();
+        services.process.worker_restarted();
         // why: a worker that dies at once must not take the processor from the others.
         thread::sleep(Duration::from_millis(100));
     }
@@ -124,10 +123,12 @@ fn run(index: usize, services: Arc<Services>, ready: Option<oneshot::Sender<()>>
 
 impl Worker {
     fn new(index: usize, services: Arc<Services>) -> Self {
+        let crew = services.registry.crew().clone();
         Self {
             index,
+            metrics: services.metrics.shard(index),
+            connections: Rc::new(Connections::new(move |open| crew.set_open(index, open))),
             services,
-            connections: Rc::default(),
             slots: RefCell::default(),
             pools: RefCell::default(),
             sweep_every: Cell::new(sweep_interval(std::iter::empty())),
@@ -177,9 +178,8 @@ impl Worker {
         let parts = Parts {
             snapshot: &world.snapshot,
             pools: &pools,
-            metrics: &self.services.metrics,
+            metrics: &self.metrics,
             access_log: self.services.access_log.load().as_deref().cloned(),
-            forwarder: Rc::new(Forwarder::new(forwarding)),
             via: Rc::new(Via::new(&forwarding.name, self.services.instance)),
         };
         self.sweep_every.set(sweep_interval(world.listeners.values().map(|listener| &listener.model.timeouts)));
@@ -214,11 +214,11 @@ impl Worker {
             match pools.get_mut(name) {
                 Some((known, _)) if Arc::ptr_eq(known, live) => {}
                 Some((known, local)) => {
-                    local.update(&self.shared(live, &members), &self.services.metrics);
+                    local.update(&self.shared(live, &members), &self.metrics);
                     *known = live.clone();
                 }
                 None => {
-                    let local = pool::Local::new(&self.shared(live, &members), &self.services.metrics);
+                    let local = pool::Local::new(&self.shared(live, &members), &self.metrics);
                     pools.insert(name.clone(), (live.clone(), Rc::new(local)));
                 }
             }
@@ -227,7 +227,7 @@ impl Worker {
 
     fn take_members(&self, pool: &Id) {
         if let Some((live, local)) = self.pools.borrow().get(pool) {
-            local.update(&self.shared(live, &live.members.load()), &self.services.metrics);
+            local.update(&self.shared(live, &live.members.load()), &self.metrics);
         }
     }
 
@@ -275,14 +275,16 @@ impl Worker {
     }
 
     fn take(self: &Rc<Self>, adopted: Adopted) {
-        let slot = self.slots.borrow().get(&adopted.listener).cloned();
+        let mut slot = self.slots.borrow().get(&adopted.listener).cloned();
+        if slot.is_none()
+            && let Some(world) = self.services.registry.world()
+        {
+            // Another worker has the new world already, and its connection overtook our command.
+            self.apply(&world);
+            slot = self.slots.borrow().get(&adopted.listener).cloned();
+        }
         if let Some(slot) = slot {
             tokio::task::spawn_local(connection::serve(self.clone(), slot, adopted));
         }
-    }
-
-    /// Tells the crew how many connections this worker has.
-    pub(super) fn note_open(&self) {
-        self.services.registry.crew().set_open(self.index, self.connections.open());
     }
 }
