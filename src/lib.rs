@@ -8,9 +8,9 @@
 // floor 12: arguments and subcommands
 //pub mod cli;
 // floor 11: composition root, the only folder that knows everyone
-//pub mod app;
+pub mod app;
 // floor 10: admin server
-//pub mod admin;
+pub mod admin;
 // floor 8: the client's side of a request
 pub mod ingress;
 // floor 7: the one snapshot, the one swap

@@ -53,7 +53,7 @@ fn address(peer: SocketAddrAny) -> Option<SocketAddr> {
 
 /// Accepts until the slot is stopped; then takes what is already in the backlog, so that nobody who got through is turned away.
 pub(super) async fn run(worker: Rc<Worker>, slot: Rc<Slot>, socket: Socket) {
-    let listening = match AsyncFd::with_interest(Listening(socket), Interest::READABLE) {
+    let listening = match AsyncFd::register_with_interest(Listening(socket), Interest::READABLE) {
         Ok(listening) => listening,
         Err(error) => {
             warn!(listener = %slot.view().name, %error, "Cannot accept.");
