@@ -7,7 +7,7 @@ use std::hint::black_box;
 use divan::Bencher;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use tidegate::message::forwarded::{Client, Peer, Scheme};
-use tidegate::message::framing::{Guard, Limits};
+use tidegate::message::framing::{Guard, Limits, Verdict};
 use tidegate::message::via::Via;
 use tidegate::message::{hop, host, normalise, request_id, trace};
 use tidegate::model::Forwarding;
@@ -53,6 +53,7 @@ fn client(trusted: &str) -> Client {
 #[divan::bench]
 fn guard_scan(bencher: Bencher) {
     let mut guard = Guard::new(LIMITS);
+    assert_eq!(guard.scan(HEAD.as_bytes()).verdict, Verdict::AllPassed);
     bencher.counter(divan::counter::BytesCount::of_str(HEAD)).bench_local(|| guard.scan(black_box(HEAD.as_bytes())));
 }
 

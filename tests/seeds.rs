@@ -10,9 +10,9 @@ use std::path::Path;
 fn run(target: &str, entry: fn(&[u8])) -> usize {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/seeds").join(target);
     let files = fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
-    let seeds: Vec<_> = files.map(|file| file.unwrap().path()).collect();
+    let seeds: Vec<_> = files.map(|file| file.expect("a seed can be listed").path()).collect();
     for seed in &seeds {
-        entry(&fs::read(seed).unwrap());
+        entry(&fs::read(seed).expect("a seed can be read"));
     }
     seeds.len()
 }

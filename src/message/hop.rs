@@ -172,7 +172,7 @@ fn is_protected(name: &str) -> bool {
     ];
     const PREFIXES: [&str; 4] = ["content-", "x-forwarded-", "x-tidegate-", "grpc-"];
     let starts = |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
-    NAMES.iter().any(|other| other.eq_ignore_ascii_case(name)) || PREFIXES.iter().any(|prefix| starts(&prefix))
+    NAMES.iter().any(|other| other.eq_ignore_ascii_case(name)) || PREFIXES.iter().any(|prefix| starts(prefix))
 }
 
 fn strip_te(headers: &mut HeaderMap) {
