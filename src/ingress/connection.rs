@@ -18,7 +18,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
@@ -32,7 +31,7 @@ use crate::message::forwarded::{self, Peer, Scheme};
 use crate::message::framing::Guard;
 use crate::message::proxy_protocol::{self, Parsed};
 use crate::model::{Limits, ListenerProtocol};
-use crate::registry::{self, Adopted};
+use crate::registry::Pass;
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -57,20 +56,27 @@ pub(super) struct Client {
     /// Who connected; after a PROXY header, who it names.
     pub(super) peer: Option<SocketAddr>,
     pub(super) forwarded: forwarded::Client,
-    _pass: registry::Pass,
+    _pass: Pass,
+}
+
+/// A connection as it was accepted.
+pub(super) struct Accepted {
+    pub(super) socket: Socket,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) pass: Pass,
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, adopted: Adopted) {
+pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, accepted: Accepted) {
     let view = slot.view();
     let seat = Rc::new(worker.connections.seat(slot.number, &view.timeouts));
     let _open = view.counters.accepted();
-    let setup = establish(&view, adopted.stream, adopted.peer);
+    let setup = establish(&view, accepted.socket, accepted.peer);
     let established = match until_ordered(&seat.watched, setup).await {
         Some(Ok(established)) => established,
         Some(Err(failure)) => {
             view.counters.handshake_failed(failure.kind);
-            debug!(listener = %view.name, peer = ?adopted.peer, kind = failure.kind, error = %failure.error, "Connection not established.");
+            debug!(listener = %view.name, peer = ?accepted.peer, kind = failure.kind, error = %failure.error, "Connection not established.");
             return;
         }
         None => {
@@ -92,7 +98,7 @@ pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, adopted: Adopted) 
         slot,
         seat,
         peer,
-        _pass: adopted.pass,
+        _pass: accepted.pass,
     });
     view.counters.speaks(http2);
     let result =
@@ -124,8 +130,8 @@ impl SetupFailure {
     }
 }
 
-async fn establish(view: &View, stream: registry::Stream, mut peer: Option<SocketAddr>) -> Result<Established, SetupFailure> {
-    let mut socket = into_socket(stream).map_err(SetupFailure::of("socket"))?;
+async fn establish(view: &View, mut socket: Socket, mut peer: Option<SocketAddr>) -> Result<Established, SetupFailure> {
+    socket.set_nodelay().map_err(SetupFailure::of("socket"))?;
     let mut first = BytesMut::new();
     if view.proxy_protocol {
         let named = read_proxy_header(&mut socket, &mut first).await.map_err(SetupFailure::of("proxy_protocol"))?;
@@ -146,16 +152,6 @@ async fn establish(view: &View, stream: registry::Stream, mut peer: Option<Socke
         None => view.protocol == ListenerProtocol::Http2,
     };
     Ok(Established { stream: Stream::Tls(Box::new(accepted)), first, http2, peer, tls: true })
-}
-
-fn into_socket(stream: registry::Stream) -> io::Result<Socket> {
-    match stream {
-        registry::Stream::Tcp(stream) => {
-            stream.set_nodelay(true)?;
-            TcpStream::from_std(stream).map(Socket::Tcp)
-        }
-        registry::Stream::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
-    }
 }
 
 /// Reads the PROXY header into `first`, takes it out, and leaves there what came behind it.

@@ -6,6 +6,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,14 +21,15 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::accept;
-use super::connection;
+use super::connection::{self, Accepted};
+use super::stream::Socket;
 use super::view::{Parts, Slot, View};
 use super::watch::{Connections, sweep_interval};
 use crate::kit::clock;
 use crate::message::via::Via;
 use crate::model::Id;
 use crate::pool;
-use crate::registry::{Adopted, Command, LivePool, Registry, World};
+use crate::registry::{Adopted, Command, LivePool, Pass, Registry, World};
 use crate::telemetry::{access_log, metrics};
 use crate::upstream::Lookup;
 
@@ -162,7 +164,7 @@ impl Worker {
                 self.take_members(&pool);
                 let _ = done.send(());
             }
-            Command::Adopt(adopted) => self.take(adopted),
+            Command::Adopt(adopted) => self.adopt(adopted),
             Command::Drain(done) => self.drain(done),
         }
     }
@@ -266,25 +268,40 @@ impl Worker {
     }
 
     /// Gives an accepted connection to whoever has room.
-    pub(super) fn place(self: &Rc<Self>, adopted: Adopted) {
+    pub(super) fn place(self: &Rc<Self>, listener: u64, socket: Socket, peer: Option<SocketAddr>, pass: Pass) {
         let crew = self.services.registry.crew();
-        let Some(other) = crew.better_than(self.index) else { return self.take(adopted) };
+        let Some(other) = crew.better_than(self.index) else {
+            return self.serve(listener, socket, peer, pass);
+        };
+        let stream = match socket.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return warn!(%error, "A connection was lost between two workers."),
+        };
+        let adopted = Adopted { listener, stream, peer, pass };
         if let Err(Command::Adopt(adopted)) = crew.post(other, Command::Adopt(adopted)) {
-            self.take(adopted);
+            self.adopt(adopted);
         }
     }
 
-    fn take(self: &Rc<Self>, adopted: Adopted) {
-        let mut slot = self.slots.borrow().get(&adopted.listener).cloned();
+    fn adopt(self: &Rc<Self>, adopted: Adopted) {
+        let Adopted { listener, stream, peer, pass } = adopted;
+        match Socket::from_std(stream) {
+            Ok(socket) => self.serve(listener, socket, peer, pass),
+            Err(error) => warn!(%error, "A connection was lost between two workers."),
+        }
+    }
+
+    fn serve(self: &Rc<Self>, listener: u64, socket: Socket, peer: Option<SocketAddr>, pass: Pass) {
+        let mut slot = self.slots.borrow().get(&listener).cloned();
         if slot.is_none()
             && let Some(world) = self.services.registry.world()
         {
             // Another worker has the new world already, and its connection overtook our command.
             self.apply(&world);
-            slot = self.slots.borrow().get(&adopted.listener).cloned();
+            slot = self.slots.borrow().get(&listener).cloned();
         }
         if let Some(slot) = slot {
-            tokio::task::spawn_local(connection::serve(self.clone(), slot, adopted));
+            tokio::task::spawn_local(connection::serve(self.clone(), slot, Accepted { socket, peer, pass }));
         }
     }
 }
