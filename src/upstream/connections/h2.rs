@@ -62,6 +62,11 @@ pub(super) struct StreamPlace<B: RequestBody>(Rc<H2<B>>);
 /// What is known of the first task: its connection is open, and it has had a turn.
 type Watched = (Open, Rc<Notify>);
 
+/// Closes a connection for further requests when its task ends, also by a panic in a request's body.
+///
+/// Requests that hyper has not begun are given back only when their queue is dropped.
+struct Closing<B: RequestBody>(Driver<B>);
+
 /// Runs hyper's tasks on this worker, and watches the first: that is the one which reads and writes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct LocalExecutor {
@@ -74,6 +79,13 @@ impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
             Some((open, turned)) => spawn_local(watched(future, open, turned)),
             None => spawn_local(async { drop(future.await) }),
         };
+    }
+}
+
+impl<B: RequestBody> Drop for Closing<B> {
+    fn drop(&mut self) {
+        let connection = self.0.try_borrow_mut().ok().and_then(|mut driver| driver.take());
+        drop(connection);
     }
 }
 
@@ -201,9 +213,9 @@ impl<B: RequestBody> H2<B> {
 /// Owned by the connection: ends when that is dropped, or when the peer takes no more requests.
 fn drive<B: RequestBody>(driver: &Driver<B>) -> oneshot::Receiver<SendFailure> {
     let (sender, receiver) = oneshot::channel();
-    let driver = Rc::clone(driver);
+    let closing = Closing(Rc::clone(driver));
     spawn_local(async move {
-        let ended = poll_fn(|cx| match driver.borrow_mut().as_mut() {
+        let ended = poll_fn(|cx| match closing.0.borrow_mut().as_mut() {
             Some(connection) => Pin::new(connection).poll(cx),
             None => Poll::Ready(Ok(())),
         });
@@ -214,9 +226,7 @@ fn drive<B: RequestBody>(driver: &Driver<B>) -> oneshot::Receiver<SendFailure> {
                 SendFailure { sent: false, ..SendFailure::of_exchange(&error, false) }
             }
         };
-        // Requests that hyper has not begun are given back only when their queue is dropped.
-        let connection = driver.borrow_mut().take();
-        drop(connection);
+        drop(closing);
         // Nobody waits any more once the settings have come.
         let _ = sender.send(failure);
     });

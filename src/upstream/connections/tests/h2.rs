@@ -344,3 +344,17 @@ fn unused_and_retired_connections_are_closed() {
         until(|| retired.stats().open == 0).await;
     });
 }
+
+#[test]
+fn a_body_that_panics_takes_its_connection_along_and_no_more() {
+    worker(async {
+        let (listener, address) = listen().await;
+        serve_echo(listener, builder());
+        let pool = http2(address);
+        fetch(&pool, "/").await;
+        let broken = http_body_util::StreamBody::new(futures_util::stream::poll_fn(|_| panic!("a defect")));
+        assert!(soon(pool.exchange(post("/", broken.boxed_unsync()), None)).await.is_err());
+        assert_eq!(fetch(&pool, "/").await, "HTTP/2.0 http://agents.test/ host=");
+        assert_eq!(pool.stats().opened_total, 2);
+    });
+}
