@@ -23,7 +23,7 @@ use super::send::Unanswered;
 /// How often a request is sent again that a *live* endpoint did not take: a connection that closed as it was opened, a refused stream.
 ///
 /// Stale connections do not count: each of them is found out only once.
-const SECOND_CHANCES: u32 = 1;
+pub(super) const SECOND_CHANCES: u32 = 1;
 
 /// The connections of one worker to one endpoint.
 pub struct Connections<B: RequestBody> {
@@ -76,6 +76,7 @@ pub(super) struct Counts {
 }
 
 /// Counts a connection as open for as long as its task runs.
+#[derive(Debug)]
 pub(super) struct Open(Rc<Counts>);
 
 /// A connection for one request.
