@@ -295,6 +295,11 @@ impl Proxy {
         in_peace
     }
 
+    /// Ends every worker at once, with every connection.
+    pub fn stop(&self) {
+        self.services.registry.crew().stop();
+    }
+
     /// Returns how long it has been running.
     pub(super) fn uptime(&self) -> Duration {
         self.started.elapsed()

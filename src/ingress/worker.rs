@@ -143,8 +143,8 @@ impl Worker {
             // Cancel safe, both: a command stays in the channel, a sleep is begun again with the same end.
             tokio::select! {
                 command = inbox.recv() => match command {
+                    Some(Command::Stop) | None => return,
                     Some(command) => self.obey(command),
-                    None => return,
                 },
                 () = tokio::time::sleep_until(next_sweep) => {
                     self.connections.sweep(clock::now());
@@ -166,6 +166,8 @@ impl Worker {
             }
             Command::Adopt(adopted) => self.adopt(adopted),
             Command::Drain(done) => self.drain(done),
+            // Taken out of the mailbox by `listen`.
+            Command::Stop => {}
         }
     }
 

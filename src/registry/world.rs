@@ -141,6 +141,8 @@ pub enum Command {
     Adopt(Adopted),
     /// Accept nothing more, let running requests end; answer when the last connection has closed.
     Drain(oneshot::Sender<()>),
+    /// End at once, with every connection.
+    Stop,
 }
 
 /// A connection that another worker accepted.
