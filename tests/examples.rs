@@ -13,7 +13,7 @@ fn root() -> &'static Path {
 
 /// Reads an example with an empty environment, as if it stood in `folder`; it must not even have warnings.
 fn example(name: &str, folder: &Path) -> Loaded {
-    let text = fs::read_to_string(root().join("config").join(name)).unwrap();
+    let text = fs::read_to_string(root().join("config").join(name)).expect("the example is there");
     let loaded = config::read(&text, name, folder, &|_| None).unwrap_or_else(|errors| panic!("{errors}"));
     assert!(loaded.warnings.is_empty(), "{:#?}", loaded.warnings);
     loaded

@@ -192,6 +192,13 @@ fn what_a_variable_holds_is_not_shown() {
 }
 
 #[test]
+fn a_problem_is_one_line_whatever_the_file_says() {
+    let errors = errors(&format!("{BASE}\"a\\n\\e[1m\": 1\nroutes: [{{ name: \"x\\ny\" }}]"));
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors.iter().all(|error| !error.contains(char::is_control)), "{errors:?}");
+}
+
+#[test]
 fn loaded_configs_do_not_show_secrets() {
     let loaded = loaded(&format!("{BASE}admin: {{ token: hunter2 }}"));
     assert!(!format!("{loaded:?}").contains("hunter2"));
@@ -417,10 +424,29 @@ proptest::proptest! {
     }
 
     #[test]
+    fn an_example_with_any_part_replaced_is_a_config_or_a_list_of_problems(
+        (from, length) in (0..EXAMPLE.len(), 0_usize..40),
+        words in proptest::collection::vec(proptest::sample::select(WORDS), 0..4),
+    ) {
+        let mut text = EXAMPLE.as_bytes().to_vec();
+        text.splice(from..(from + length).min(EXAMPLE.len()), words.concat().into_bytes());
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if let Err(errors) = read_text(&text) {
+            let problems = errors.problems();
+            proptest::prop_assert!((1..=100).contains(&problems.len()));
+            proptest::prop_assert_eq!(errors.to_string().lines().count(), problems.len());
+            let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+            proptest::prop_assert!(problems.iter().all(|problem| problem.line <= lines), "{}", errors);
+        }
+    }
+
+    #[test]
     fn no_text_made_of_our_words_makes_the_reader_panic(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60)) {
         let _ = read_text(&words.concat());
     }
 }
+
+const EXAMPLE: &str = include_str!("../../../config/gateway.yaml");
 
 /// What a config is made of, and what it should not be made of.
 const WORDS: &[&str] = &[
