@@ -10,10 +10,7 @@ use tidegate::config;
 fuzz_target!(|text: &str| {
     // A folder that does not exist, so that no path in the text leads anywhere by chance.
     match config::read(text, "fuzz.yaml", Path::new("/nonexistent"), &|_| None) {
-        Ok(loaded) => {
-            let json = serde_json::to_string(&loaded.snapshot);
-            assert!(json.is_ok());
-        }
+        Ok(loaded) => assert!(!loaded.snapshot.listeners.is_empty()),
         Err(errors) => {
             assert!(!errors.problems().is_empty() && errors.problems().len() <= 100);
             assert!(!errors.to_string().is_empty());

@@ -125,8 +125,8 @@ fn a_mistake_inside_a_section_is_not_told_again_as_its_absence() {
 
 #[test]
 fn weights_are_not_judged_when_some_could_not_be_read() {
-    let pools = "pools: { a: { endpoints: [{ address: 'h:1', weight: 0 }, { address: 'h:2', weight: x }] } }";
-    refused(&format!("listeners: [{{ name: w, bind: ':1', pool: a }}]\n{pools}"), "endpoints[1].weight", "expected a weight");
+    let pools = "pools: { a: { endpoints: [{ address: 'h:1', weight: 0 }, { address: h, weight: 5 }] } }";
+    refused(&format!("listeners: [{{ name: w, bind: ':1', pool: a }}]\n{pools}"), "endpoints[1].address", "no valid port");
     let split = "split: [{ pool: a, weight: 0 }, { pool: '!', weight: 1 }]";
     refused(&format!("{BASE}routes: [{{ name: r, {split} }}]"), "split[1].pool", "a name is made of");
 }
