@@ -151,9 +151,7 @@ impl Tree {
                 Kind::Scalar(Scalar { text: value, quoted, source: None })
             }
             Parsed::Number(value) => {
-                let written = source_text(text, parsed.defined)
-                    .map(str::trim)
-                    .filter(|source| !source.is_empty() && !source.starts_with(QUOTES));
+                let written = source_text(text, parsed.defined).map(str::trim).filter(|source| !source.is_empty() && !source.starts_with(QUOTES));
                 Kind::Scalar(Scalar { text: written.map_or(value, str::to_owned), quoted: false, source: None })
             }
             Parsed::List(items) => Kind::List(
@@ -218,11 +216,7 @@ fn syntax_error(error: serde_saphyr::Error) -> SyntaxError {
     let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
     let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let message = DefaultMessageFormatter.format_message(error.without_snippet());
-    SyntaxError {
-        line: narrow(line),
-        column: narrow(column),
-        message: message.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"),
-    }
+    SyntaxError { line: narrow(line), column: narrow(column), message: message.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'") }
 }
 
 /// What the YAML library hands over, before it is numbered.
