@@ -69,8 +69,15 @@ struct Watcher {
 /// When one does not start; the others are ended.
 pub(super) fn start(program: &Path, samples: &[Sample]) -> anyhow::Result<Vec<Agent>> {
     // All are started before the first is waited for.
-    let processes = samples.iter().map(|sample| Process::start(program, *sample)).collect::<Result<Vec<_>, _>>()?;
+    let processes = samples.iter().map(|sample| Process::start(sample.name, command(program, sample))).collect::<Result<Vec<_>, _>>()?;
     samples.iter().zip(processes).map(|(sample, process)| Agent::await_address(*sample, process)).collect()
+}
+
+fn command(program: &Path, sample: &Sample) -> Command {
+    let mut command = Command::new(program);
+    command.args(["agent", "--port", "0", "--name", sample.name, "--delay", &sample.delay.as_millis().to_string()]);
+    command.args(sample.capability.iter().flat_map(|capability| ["--capability", capability]));
+    command
 }
 
 impl Agent {
@@ -84,14 +91,11 @@ impl Agent {
 }
 
 impl Process {
-    fn start(program: &Path, sample: Sample) -> anyhow::Result<Self> {
-        let mut command = Command::new(program);
-        command.args(["agent", "--port", "0", "--name", sample.name, "--delay", &sample.delay.as_millis().to_string()]);
-        command.args(sample.capability.iter().flat_map(|capability| ["--capability", capability]));
+    fn start(name: &'static str, mut command: Command) -> anyhow::Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::inherit());
         // In a process group of its own, or Ctrl-C would end the agents while the proxy still drains.
         command.process_group(0);
-        let mut child = command.spawn().with_context(|| format!("cannot start agent {:?}", sample.name))?;
+        let mut child = command.spawn().with_context(|| format!("cannot start agent {name:?}"))?;
         let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
         let (sender, addresses) = mpsc::channel();
         let mut process = Self {
@@ -103,9 +107,9 @@ impl Process {
             watcher: None,
         };
         let (child, is_ending) = (process.child.clone(), process.is_ending.clone());
-        let watcher = Watcher { name: sample.name, child, is_ending, addresses: sender };
+        let watcher = Watcher { name, child, is_ending, addresses: sender };
         let stdout = stdout.context("the pipe was asked for")?;
-        process.watcher = Some(thread::Builder::new().name(format!("agent-{}", sample.name)).spawn(move || watcher.run(stdout))?);
+        process.watcher = Some(thread::Builder::new().name(format!("agent-{name}")).spawn(move || watcher.run(stdout))?);
         Ok(process)
     }
 }
@@ -142,5 +146,59 @@ impl Watcher {
             let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             output::complain(format_args!("demo: agent {:?} has ended ({how}); requests sent to it fail now", self.name));
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SAMPLE: Sample = Sample { name: "fake", delay: Duration::ZERO, capability: None };
+
+    /// Starts a shell script in the place of an agent.
+    fn script(script: &str) -> Process {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        Process::start(SAMPLE.name, command).unwrap()
+    }
+
+    fn agent(text: &str) -> anyhow::Result<Agent> {
+        Agent::await_address(SAMPLE, script(text))
+    }
+
+    #[test]
+    fn an_agent_is_asked_for_what_its_sample_says() {
+        let sample = Sample { name: "a", delay: Duration::from_millis(60), capability: Some("python") };
+        let command = command(Path::new("/bin/tidegate"), &sample);
+        let arguments: Vec<_> = command.get_args().map(|argument| argument.to_str().unwrap()).collect();
+        assert_eq!(arguments.join(" "), "agent --port 0 --name a --delay 60 --capability python");
+    }
+
+    #[test]
+    fn an_address_is_found_among_other_lines() {
+        let agent = agent("echo hello; echo listening on nowhere; echo listening on 127.0.0.1:7; cat").unwrap();
+        assert_eq!(agent.address, "127.0.0.1:7".parse().unwrap());
+    }
+
+    #[test]
+    fn an_agent_that_ends_at_once_is_an_error() {
+        let error = agent("exit 3").unwrap_err();
+        assert_eq!(error.to_string(), "agent \"fake\" ended before it listened");
+    }
+
+    #[test]
+    fn an_agent_ends_when_its_pipe_closes() {
+        let process = script("cat; exit 7");
+        let child = process.child.clone();
+        drop(process);
+        assert_eq!(child.lock().unwrap().wait().unwrap().code(), Some(7));
+    }
+
+    #[test]
+    fn an_agent_that_does_not_end_is_killed() {
+        let process = script("exec sleep 600");
+        let child = process.child.clone();
+        drop(process);
+        assert_eq!(child.lock().unwrap().wait().unwrap().code(), None);
     }
 }
