@@ -135,6 +135,21 @@ impl Tree {
         path
     }
 
+    /// Finds a node by its number: children are numbered after their parent, in order.
+    pub(super) fn find(&self, id: NodeId) -> Option<&Node> {
+        let mut node = &self.root;
+        while node.id != id {
+            node = match &node.kind {
+                Kind::List(items) => items.get(items.partition_point(|item| item.id <= id).checked_sub(1)?)?,
+                Kind::Map(entries) => {
+                    &entries.get(entries.partition_point(|entry| entry.value.id <= id).checked_sub(1)?)?.value
+                }
+                Kind::Null | Kind::Scalar(_) => return None,
+            };
+        }
+        Some(node)
+    }
+
     fn place(&mut self, at: Location, parent: NodeId, step: Step) -> NodeId {
         let id = NodeId::try_from(self.places.len()).unwrap_or(NodeId::MAX);
         let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
@@ -179,6 +194,50 @@ impl Node {
             Kind::Null => true,
             Kind::Scalar(scalar) => scalar.text.is_empty() && scalar.source.is_some(),
             Kind::List(_) | Kind::Map(_) => false,
+        }
+    }
+
+    /// Returns what the file says under a key; nothing when this is no mapping.
+    pub(super) fn get(&self, key: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::Map(entries) => entries.iter().find(|entry| entry.key == key).map(|entry| &entry.value),
+            _ => None,
+        }
+    }
+
+    /// Returns the text of a scalar.
+    pub(super) fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar(scalar) => Some(&scalar.text),
+            _ => None,
+        }
+    }
+
+    /// Returns the keys of a mapping.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &str> {
+        let entries = match &self.kind {
+            Kind::Map(entries) => entries.as_slice(),
+            _ => &[],
+        };
+        entries.iter().map(|entry| entry.key.as_str())
+    }
+
+    /// Returns the items of a list.
+    pub(super) fn items(&self) -> &[Node] {
+        match &self.kind {
+            Kind::List(items) => items,
+            _ => &[],
+        }
+    }
+
+    /// Replaces what variables put into the value by their names, wherever `message` quotes it; a text under 4 bytes is no secret.
+    pub(super) fn without_secrets(&self, message: String) -> String {
+        match &self.kind {
+            Kind::Scalar(Scalar { text, source: Some(source), .. }) if text.len() >= 4 => {
+                let escaped = text.escape_debug().to_string();
+                message.replace(&escaped, source).replace(text.as_str(), source)
+            }
+            _ => message,
         }
     }
 
