@@ -16,7 +16,7 @@ pub struct Limits {
     pub headers: u16,
     /// Bytes of a head with all its line ends; also of a trailer section.
     pub header_bytes: u32,
-    /// Bytes of the request line with its line end.
+    /// Bytes of the request line with its line end; not more than `header_bytes`.
     pub request_line: u32,
 }
 
@@ -74,7 +74,11 @@ enum State {
 impl Guard {
     /// A guard at the start of a connection.
     pub fn new(limits: Limits) -> Self {
-        let limits = Limits { headers: limits.headers.min(MAX_HEADERS), ..limits };
+        let limits = Limits {
+            headers: limits.headers.min(MAX_HEADERS),
+            request_line: limits.request_line.min(limits.header_bytes),
+            ..limits
+        };
         Self { limits, state: State::Head, section: Section::default(), heads_passed: 0, tunnel_asked: false }
     }
 

@@ -107,7 +107,8 @@ impl Section {
     /// Checks what is used when the current line goes on to `end`.
     fn check_size(&self, end: usize, limits: Limits) -> Result<(), Refusal> {
         let in_request_line = matches!(self.part, Part::Start | Part::RequestLine);
-        if in_request_line && end - self.line > limits.request_line as usize {
+        // From the start, empty line included: then the smaller limit is always the first to be hit, however the bytes were cut.
+        if in_request_line && end > limits.request_line as usize {
             return Err(Refusal::new(Reason::TargetTooLong, "the request line is longer than this listener takes"));
         }
         if end > limits.header_bytes as usize {
