@@ -161,7 +161,10 @@ fn a_bad_file_ends_with_64_and_every_problem_with_its_place() {
         assert_eq!(status(&output), 64, "{arguments:?}");
         let lines: Vec<_> = err(&output).lines().collect();
         assert!(lines.iter().any(|line| line.starts_with("tidegate.yaml:6:") && line.contains("codes")), "{lines:?}");
-        assert!(lines.iter().any(|line| line.starts_with("tidegate.yaml:12:") && line.contains("least_response_time")), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.starts_with("tidegate.yaml:12:") && line.contains("least_response_time")),
+            "{lines:?}"
+        );
     }
 }
 

@@ -1,1 +1,5 @@
 //! The composition root.
+
+mod interface;
+
+pub use interface::{Addresses, Options, Source, run};

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::args::{Arguments, Command};
-use super::{agent, output, status};
+use super::{agent, check, demo, explain, output, run, schema, status};
 
 /// Carries out the command line of this process, and returns its exit status: 0, 1 for a failure at run time, 64 for bad usage or
 /// a bad config.
@@ -22,9 +22,13 @@ pub fn main() -> ExitCode {
 
 fn perform(command: &Command) -> anyhow::Result<()> {
     match command {
+        Command::Run(arguments) => run::run(arguments),
+        Command::Check(arguments) => check::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Schema => schema::run(),
+        Command::Demo(arguments) => demo::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Version => output::show(format_args!("tidegate {}", env!("CARGO_PKG_VERSION"))),
         Command::Agent(arguments) => agent::run(arguments),
-        _ => anyhow::bail!("this subcommand is not part of this build"),
     }
 }

@@ -8,7 +8,7 @@ mod guide;
 
 use std::env;
 use std::io::ErrorKind;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use anyhow::{Context, bail};
 use super::args;
 use super::output;
 use crate::app;
-use agents::{Agent, Sample};
+use agents::Sample;
 
 /// Three agents of different speed, so that the balancing can be seen.
 const SAMPLES: [Sample; 3] = [
@@ -27,7 +27,7 @@ const SAMPLES: [Sample; 3] = [
 ];
 
 /// Where the admin server of a config listens that does not say otherwise.
-const ADMIN: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
+const ADMIN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9900);
 
 /// Runs the demo until a signal ends it.
 ///
@@ -40,7 +40,8 @@ pub(super) fn run(arguments: &args::Demo) -> anyhow::Result<()> {
     }
     let program = env::current_exe().context("cannot find this program's own file")?;
     let agents = agents::start(&program, &SAMPLES)?;
-    let source = app::Source::Text { text: config(bind, admin()?, &agents), base_dir: PathBuf::from(".") };
+    let endpoints: String = agents.iter().map(|agent| endpoint(&agent.sample, agent.address)).collect();
+    let source = app::Source::Text { text: config(bind, admin()?, &endpoints), base_dir: PathBuf::from(".") };
     let places: Vec<_> = agents.iter().map(guide::Place::of).collect();
     let on_ready = move |addresses: &app::Addresses| {
         // A reader that has left does not stop the proxy.
@@ -73,8 +74,7 @@ fn is_free(address: SocketAddr) -> anyhow::Result<bool> {
 }
 
 /// Writes the config file of the demo.
-fn config(bind: SocketAddr, admin: SocketAddr, agents: &[Agent]) -> String {
-    let endpoints: String = agents.iter().map(|agent| endpoint(&agent.sample, agent.address)).collect();
+fn config(bind: SocketAddr, admin: SocketAddr, endpoints: &str) -> String {
     format!(
         "\
 listeners:
@@ -107,4 +107,32 @@ telemetry:
 fn endpoint(sample: &Sample, address: SocketAddr) -> String {
     let capabilities = sample.capability.map(|name| format!(", capabilities: [{name}]")).unwrap_or_default();
     format!("      - {{ id: {}, address: \"{address}\"{capabilities} }}\n", sample.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn the_config_of_the_demo_is_read_without_a_warning() {
+        let endpoints: String = (1..).zip(&SAMPLES).map(|(port, sample)| endpoint(sample, ([127, 0, 0, 1], port).into())).collect();
+        let text = config("127.0.0.1:0".parse().unwrap(), "127.0.0.1:0".parse().unwrap(), &endpoints);
+        let loaded = config::read(&text, "demo", Path::new("."), &|_| None).unwrap();
+        assert_eq!(loaded.warnings, []);
+        let pool = loaded.snapshot.pools.values().next().unwrap();
+        let able: Vec<_> = pool.endpoints.iter().filter(|endpoint| endpoint.capabilities.contains("python")).collect();
+        assert_eq!((pool.endpoints.len(), able.len()), (3, 1));
+    }
+
+    #[test]
+    fn a_port_that_somebody_listens_on_is_not_free() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        assert!(!is_free(address).unwrap());
+        drop(listener);
+        assert!(is_free(address).unwrap());
+    }
 }

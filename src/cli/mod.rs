@@ -4,10 +4,15 @@
 
 mod agent;
 mod args;
+mod check;
 mod command;
 mod demo;
+mod explain;
 mod fetch;
 mod output;
+mod run;
+mod schema;
+mod source;
 mod status;
 mod table;
 

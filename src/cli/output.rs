@@ -87,4 +87,12 @@ mod tests {
         assert_eq!(status(&error), 64);
         assert_eq!(status(&anyhow::anyhow!("broken")), 1);
     }
+
+    #[test]
+    fn a_bad_config_ends_with_64_also_when_it_is_wrapped() {
+        let errors = config::read("listeners: 5", "t.yaml", std::path::Path::new("."), &|_| None).unwrap_err();
+        let error = Err::<(), _>(errors).context("start").unwrap_err();
+        assert_eq!(status(&error), 64);
+        assert!(bad_config(&error).unwrap().to_string().starts_with("t.yaml:1:"));
+    }
 }

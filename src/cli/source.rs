@@ -15,7 +15,8 @@ const PLACES: [&str; 2] = ["tidegate.yaml", "/etc/tidegate/tidegate.yaml"];
 pub(super) fn path(source: &Source) -> Result<PathBuf, Usage> {
     match &source.config {
         Some(path) => Ok(path.clone()),
-        None => first_that_exists(&PLACES).ok_or_else(|| Usage(format!("there is no {}; name a file with --config", PLACES.join(" or ")))),
+        None => first_that_exists(&PLACES)
+            .ok_or_else(|| Usage(format!("there is no {}; name a file with --config", PLACES.join(" or ")))),
     }
 }
 

@@ -69,7 +69,8 @@ struct Watcher {
 /// When one does not start; the others are ended.
 pub(super) fn start(program: &Path, samples: &[Sample]) -> anyhow::Result<Vec<Agent>> {
     // All are started before the first is waited for.
-    let processes = samples.iter().map(|sample| Process::start(sample.name, command(program, sample))).collect::<Result<Vec<_>, _>>()?;
+    let processes =
+        samples.iter().map(|sample| Process::start(sample.name, command(program, sample))).collect::<Result<Vec<_>, _>>()?;
     samples.iter().zip(processes).map(|(sample, process)| Agent::await_address(*sample, process)).collect()
 }
 
@@ -134,15 +135,18 @@ impl Drop for Process {
 
 impl Watcher {
     fn run(self, stdout: ChildStdout) {
+        let mut has_listened = false;
         for line in BufReader::new(stdout).lines().map_while(Result::ok) {
             if let Some(address) = line.strip_prefix(LISTENING).and_then(|address| address.parse().ok()) {
-                // Nobody listens any more when the demo gave up.
+                has_listened = true;
+                // Nobody waits for it any more when the demo gave up.
                 let _ = self.addresses.send(address);
             }
         }
         // The pipe closes when the process ends, so this does not wait long; it also takes the dead process off the system's list.
         let status = self.child.lock().unwrap_or_else(PoisonError::into_inner).wait();
-        if !self.is_ending.load(Ordering::Acquire) {
+        // Who waits for the address hears otherwise of an agent that never listened.
+        if has_listened && !self.is_ending.load(Ordering::Acquire) {
             let how = status.map_or_else(|error| error.to_string(), |status| status.to_string());
             output::complain(format_args!("demo: agent {:?} has ended ({how}); requests sent to it fail now", self.name));
         }

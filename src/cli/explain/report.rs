@@ -54,21 +54,11 @@ pub(super) enum Answer {
     /// An answer of one of these pools.
     Forward(Forward),
     /// A redirect.
-    Redirect {
-        status: u16,
-        location: String,
-    },
+    Redirect { status: u16, location: String },
     /// The fixed response of the route.
-    Respond {
-        status: u16,
-        body_bytes: usize,
-    },
+    Respond { status: u16, body_bytes: usize },
     /// A problem document.
-    Problem {
-        status: u16,
-        reason: Reason,
-        detail: String,
-    },
+    Problem { status: u16, reason: Reason, detail: String },
 }
 
 /// Where the request may go.

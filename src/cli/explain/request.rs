@@ -66,13 +66,7 @@ impl Asked {
             headers.insert(HOST, host(&uri)?);
         }
         let path = if url == "*" { "*" } else { uri.path() };
-        Ok(Self {
-            method: arguments.method.clone(),
-            origin,
-            path: path.to_owned(),
-            query: uri.query().map(str::to_owned),
-            headers,
-        })
+        Ok(Self { method: arguments.method.clone(), origin, path: path.to_owned(), query: uri.query().map(str::to_owned), headers })
     }
 
     /// Returns the listener that would take the request, and why that one.
