@@ -1,5 +1,1 @@
 //! The composition root.
-
-mod interface;
-
-pub use interface::{Addresses, Options, Source, run};
