@@ -5,6 +5,7 @@ client has run, so that what the proxy did while others were measured does not c
 """
 
 import http.client
+import os
 import random
 import ssl
 import subprocess
@@ -14,6 +15,7 @@ from pathlib import Path
 from statistics import median
 
 from lib import tools
+from lib.contestants import PROXY_CORE
 from lib.scenarios import CLIENT_CORE
 
 # Two equal proxies that differ by more say that the machine is not quiet.
@@ -31,6 +33,7 @@ class Sample:
 
     us: float
     busy: float
+    idle: float
     rate: float
     p99_ms: float | None
     errors: int
@@ -60,6 +63,13 @@ class Result:
         """The round in which the proxy had most to spare."""
         return min(sample.busy for sample in self.samples[name])
 
+    def why_not_busy(self, name):
+        """Tells a machine that is not quiet from a client that is too slow."""
+        worst = min(self.samples[name], key=lambda sample: sample.busy)
+        others = max(0, 1 - worst.busy - worst.idle)
+        whose = "others took the core" if others > worst.idle else "client or endpoints were the limit"
+        return f"busy for {worst.busy:.2f} of a round, less than {MIN_BUSY}; {whose} (core idle {worst.idle:.2f}, others {others:.2f})"
+
     def rate(self, name):
         """Median requests per second."""
         return median(sample.rate for sample in self.samples[name])
@@ -83,7 +93,7 @@ class Result:
             if errors:
                 found.append(f"{name}: {errors} requests failed")
             if self.least_busy(name) < MIN_BUSY:
-                found.append(f"{name}: busy for {self.least_busy(name):.2f} of a round, less than {MIN_BUSY}")
+                found.append(f"{name}: {self.why_not_busy(name)}")
             if self.spread(name) > MAX_SPREAD:
                 found.append(f"{name}: spread of {self.spread(name):.0%}, more than {MAX_SPREAD:.0%}")
         return found
@@ -108,7 +118,7 @@ def run(scenario, contestants, rounds, seconds, say):
 def sample(scenario, contestant, seconds):
     """Runs the client once."""
     command = scenario.command(getattr(contestant.ports, scenario.listener), seconds)
-    before, began = cpu(contestant.pids()), time.monotonic()
+    before, idle, began = cpu(contestant.pids()), core_idle(), time.monotonic()
     client = tools.start(CLIENT_CORE, command, subprocess.STDOUT, stdout=subprocess.PIPE, text=True)
     try:
         text, _ = client.communicate(timeout=seconds + 20)
@@ -117,12 +127,12 @@ def sample(scenario, contestant, seconds):
     finally:
         if client.poll() is None:
             tools.stop(client)
-    wall, after = time.monotonic() - began, cpu(contestant.pids())
+    wall, idle, after = time.monotonic() - began, core_idle() - idle, cpu(contestant.pids())
     spent = sum(time_now - before.get(task, 0) for task, time_now in after.items())
     load = scenario.read(text)
     if load.requests == 0:
         raise tools.Failed(f"{contestant.name}: no request was answered:\n{text}")
-    return Sample(spent / 1000 / load.requests, spent / 1e9 / wall, load.rate, load.p99_ms, load.errors)
+    return Sample(spent / 1000 / load.requests, spent / 1e9 / wall, idle / wall, load.rate, load.p99_ms, load.errors)
 
 
 def cpu(pids):
@@ -136,6 +146,13 @@ def cpu(pids):
                 # A thread that ended meanwhile.
                 continue
     return times
+
+
+def core_idle():
+    """Returns the seconds that the proxies' core has had nothing to do."""
+    with open("/proc/stat", encoding="utf-8") as lines:
+        times = next(line.split() for line in lines if line.startswith(f"cpu{PROXY_CORE} "))
+    return int(times[4]) / os.sysconf("SC_CLK_TCK")
 
 
 def check(scenario, contestant):

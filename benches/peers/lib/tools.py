@@ -94,7 +94,9 @@ def wait_for_port(port, process, seconds=10):
 
 def build(folder, target, *extra):
     """Builds a cargo workspace for release."""
-    command = ["cargo", "build", "--release", "--manifest-path", str(folder / "Cargo.toml"), "--target-dir", str(target), *extra]
+    if not find("cargo"):
+        raise Failed("missing: cargo\ninstall: Rust by https://rustup.rs")
+    command = [find("cargo"), "build", "--release", "--manifest-path", str(folder / "Cargo.toml"), "--target-dir", str(target), *extra]
     if subprocess.run(command, check=False).returncode != 0:
         raise Failed(f"build failed: {' '.join(command)}")
 
