@@ -193,9 +193,14 @@ def ambiguous_requests_are_refused_and_never_forwarded(lab):
     accepted = []
     for name, sent in AMBIGUOUS.items():
         with lab.connect("plain") as connection:
+            connection.settimeout(3)
             connection.sendall(sent)
             # Not closed by us: that the connection ends is a part of the refusal.
-            received = until_closed(connection)
+            try:
+                received = until_closed(connection)
+            except TimeoutError:
+                accepted.append((name, "connection stays open"))
+                continue
         if any(status not in (400, 501, 505) for status in statuses(received)):
             accepted.append((name, received[:40]))
     equal(accepted, [], "accepted")
