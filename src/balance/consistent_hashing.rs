@@ -1,6 +1,6 @@
 //! The owner of a key, unless it has more than its share.
 //!
-//! The ring is the set's ([`Ring`](crate::endpoint::Ring)), over all endpoints. A walk from the key takes the first endpoint that may take the
+//! The ring is the set's ([`Ring`](crate::endpoint::Ring)), over all endpoints. The walk of a key takes the first endpoint that may take the
 //! request and stays within its bound: `bounded_load` times the mean in flight, by weight, rounded up ("Consistent Hashing with Bounded
 //! Loads", Mirrokni, Thorup, Zadimoghaddam 2018, section 2). Who stands next depends on names alone, so every worker and every
 //! replica of the proxy spills a key to the same endpoint.
@@ -16,7 +16,7 @@ use super::picker::{NoPick, Pick};
 use super::view::{Follow, Members, View, Views};
 
 /// Points passed before a walk gives up, far more than any but a pool with nearly everybody down or at the bound needs.
-const MAX_STEPS: usize = 1 << 16;
+const MAX_STEPS: usize = 1 << 17;
 
 /// Consistent hashing with bounded loads; requests without a key go to the least in flight.
 #[derive(Debug)]

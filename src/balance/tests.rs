@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use proptest::prelude::*;
+use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 
 use super::testing::{Bench, START, equals, pool, set, set_of, spec};
 use super::*;

@@ -3,20 +3,23 @@
 //! Queries run on the control runtime, answers are kept for their time to live and shared by all workers. When a name that was known
 //! cannot be resolved any more, its last addresses stay in use: a name server that is down must not take endpoints with it.
 
-use std::net::IpAddr;
+use std::future::Future;
+use std::net::{IpAddr, Ipv4Addr};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use dashmap::DashMap;
-use hickory_resolver::config::{ResolverConfig, ResolverOpts};
+use hickory_resolver::config::{NameServerConfig, ResolveHosts, ResolverConfig, ResolverOpts};
 use hickory_resolver::lookup::Lookup;
 use hickory_resolver::net::NetError;
 use hickory_resolver::net::runtime::TokioRuntimeProvider;
-use hickory_resolver::proto::rr::RecordType;
-use hickory_resolver::{TokioResolver, system_conf};
+use hickory_resolver::proto::op::Query;
+use hickory_resolver::proto::rr::{Name as DnsName, RecordType};
+use hickory_resolver::{Hosts, TokioResolver, system_conf};
 use tokio::runtime::Handle;
 use tokio::sync::{Mutex, oneshot};
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 /// The shortest time an answer is kept: a record with no time to live must not mean a query for each connection.
@@ -25,6 +28,8 @@ const MIN_KEPT: Duration = Duration::from_secs(1);
 const MAX_KEPT: Duration = Duration::from_secs(300);
 /// How long a failure is kept, and old addresses are used before the next try.
 const RETRY_AFTER: Duration = Duration::from_secs(5);
+/// How long one family's addresses wait for the other's: some name servers never answer for AAAA, and the connect timeout runs.
+const GRACE: Duration = Duration::from_millis(500);
 /// Names that are remembered; endpoints come from the file, so this is a guard and not a working limit.
 const MAX_NAMES: usize = 10_000;
 
@@ -70,6 +75,7 @@ pub struct Resolver {
 
 struct Inner {
     client: TokioResolver,
+    hosts: Hosts,
     names: DashMap<Box<str>, Arc<Name>>,
 }
 
@@ -88,26 +94,37 @@ struct Known {
 }
 
 impl Resolver {
-    /// A resolver with the system's settings; queries run on `runtime`.
+    /// A resolver with the system's settings, read now; queries run on `runtime`.
+    ///
+    /// Without settings the name server on this machine is asked, as resolv.conf(5) says: a config that names only IP addresses
+    /// must not fail for want of one.
     ///
     /// # Errors
-    /// When the system's settings cannot be read.
+    /// When the settings cannot be used.
     pub fn new(runtime: Handle) -> Result<Self, ResolveError> {
-        let (config, options) = system_conf::read_system_conf().map_err(|error| ResolveError::System(error.to_string().into()))?;
-        Self::with_config(runtime, config, options)
+        let (config, options) = system_conf::read_system_conf().unwrap_or_else(|error| {
+            warn!(%error, "Cannot read the name server settings; the name server on this machine is asked.");
+            (local_server(), ResolverOpts::default())
+        });
+        let hosts = Hosts::from_system().unwrap_or_else(|error| {
+            warn!(%error, "Cannot read the hosts file.");
+            Hosts::default()
+        });
+        Self::with_config(runtime, config, options, hosts)
     }
 
     /// A resolver with these settings.
     ///
     /// # Errors
     /// When they cannot be used.
-    pub fn with_config(runtime: Handle, config: ResolverConfig, options: ResolverOpts) -> Result<Self, ResolveError> {
+    pub fn with_config(runtime: Handle, config: ResolverConfig, options: ResolverOpts, hosts: Hosts) -> Result<Self, ResolveError> {
         let mut builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
         *builder.options_mut() = options;
         // What is remembered, and for how long, is decided here; a second cache below would only hide what a time to live says.
         builder.options_mut().cache_size = 0;
+        builder.options_mut().use_hosts_file = ResolveHosts::Never;
         let client = builder.build().map_err(|error| ResolveError::System(error.to_string().into()))?;
-        Ok(Self { inner: Arc::new(Inner { client, names: DashMap::new() }), runtime })
+        Ok(Self { inner: Arc::new(Inner { client, hosts, names: DashMap::new() }), runtime })
     }
 
     /// Finds the addresses of `name`, IPv4 first; at least one. Can be awaited on any runtime.
@@ -171,9 +188,30 @@ impl Inner {
     }
 
     async fn query(&self, name: &str) -> Addresses {
-        let (v4, v6) = tokio::join!(self.client.lookup(name, RecordType::A), self.client.lookup(name, RecordType::AAAA));
+        if let Some(found) = self.in_hosts(name) {
+            return found;
+        }
+        let (mut v4, mut v6) = (pin!(self.client.lookup(name, RecordType::A)), pin!(self.client.lookup(name, RecordType::AAAA)));
+        // Both branches are cancel-safe: the other query stays where it is and is waited for next.
+        let (v4, v6) = tokio::select! {
+            first = &mut v4 => { let second = grace(&first, v6).await; (first, second) }
+            first = &mut v6 => { let second = grace(&first, v4).await; (second, first) }
+        };
         let ttl = [&v4, &v6].into_iter().flatten().map(remaining).min().unwrap_or(MIN_KEPT);
         Addresses { v4: family(name, v4), v6: family(name, v6), ttl }
+    }
+
+    /// Looks in the hosts file: a name that is there, with either family, is not asked for anywhere else.
+    fn in_hosts(&self, name: &str) -> Option<Addresses> {
+        let asked = DnsName::from_utf8(name).ok()?;
+        let look = |kind| self.hosts.lookup_static_host(&Query::query(asked.clone(), kind));
+        let (v4, v6) = (look(RecordType::A), look(RecordType::AAAA));
+        if v4.is_none() && v6.is_none() {
+            return None;
+        }
+        let none = || Err(ResolveError::NoAddress(name.into()));
+        let found = |lookup: Option<Lookup>| lookup.map_or_else(none, |lookup| family(name, Ok(lookup)));
+        Some(Addresses { v4: found(v4), v6: found(v6), ttl: MAX_KEPT })
     }
 }
 
@@ -219,6 +257,21 @@ fn settle(name: &str, found: Addresses, before: Option<Known>) -> Known {
         }
         _ => Known { answer: Err(error), until },
     }
+}
+
+/// Waits for the second family: as long as it takes when the first has nothing, else for a moment.
+async fn grace(
+    first: &Result<Lookup, NetError>,
+    second: impl Future<Output = Result<Lookup, NetError>>,
+) -> Result<Lookup, NetError> {
+    match first {
+        Ok(lookup) if !lookup.answers().is_empty() => timeout(GRACE, second).await.unwrap_or(Err(NetError::Timeout)),
+        _ => second.await,
+    }
+}
+
+fn local_server() -> ResolverConfig {
+    ResolverConfig::from_parts(None, Vec::new(), vec![NameServerConfig::udp_and_tcp(Ipv4Addr::LOCALHOST.into())])
 }
 
 fn remaining(lookup: &Lookup) -> Duration {

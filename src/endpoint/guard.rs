@@ -113,3 +113,6 @@ impl Drop for Attempt {
         self.endpoint.state.pool().end();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -40,9 +40,14 @@ pub struct Endpoint {
 /// What all endpoints of a pool share, over reloads.
 #[derive(Debug, Default)]
 pub struct PoolState {
-    epoch: AtomicU64,
-    in_flight: AtomicU64,
+    epoch: Line,
+    in_flight: Line,
 }
+
+/// A number on cache lines of its own: every pick of every worker reads the epoch, and must not wait for those that count.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Line(AtomicU64);
 
 /// What was learned of an endpoint; outlives the description, shared by every worker.
 #[derive(Debug)]
@@ -92,25 +97,25 @@ impl Endpoint {
 impl PoolState {
     /// Returns a number that grows whenever an endpoint of the pool becomes available or not, or changes weight.
     pub fn epoch(&self) -> u64 {
-        self.epoch.load(Acquire)
+        self.epoch.0.load(Acquire)
     }
 
     /// Returns the attempts that run on all endpoints of the pool, those that have left it included.
     pub fn in_flight(&self) -> u64 {
-        self.in_flight.load(Relaxed)
+        self.in_flight.0.load(Relaxed)
     }
 
     fn bump(&self) {
         // After the change itself, so that whoever sees the new epoch sees the change.
-        self.epoch.fetch_add(1, AcqRel);
+        self.epoch.0.fetch_add(1, AcqRel);
     }
 
     pub(super) fn begin(&self) {
-        self.in_flight.fetch_add(1, Relaxed);
+        self.in_flight.0.fetch_add(1, Relaxed);
     }
 
     pub(super) fn end(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
+        self.in_flight.0.fetch_sub(1, Relaxed);
     }
 }
 

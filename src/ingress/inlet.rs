@@ -80,6 +80,9 @@ impl Inlet {
             return;
         };
         let scanned = guard.scan(&self.held);
+        if guard.tunnel_asked() {
+            self.progress.set_tunnel();
+        }
         self.ready = scanned.pass;
         self.judge(scanned.verdict);
     }
@@ -121,6 +124,9 @@ impl Inlet {
         }
         if let Some(guard) = &mut self.guard {
             let scanned = guard.scan(new);
+            if guard.tunnel_asked() {
+                self.progress.set_tunnel();
+            }
             if scanned.verdict == Verdict::AllPassed {
                 return Poll::Ready(Ok(()));
             }

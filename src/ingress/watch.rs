@@ -51,6 +51,7 @@ pub(super) struct Progress {
     linger_since: AtomicU64,
     ending_since: AtomicU64,
     head_expired: AtomicBool,
+    tunnel: AtomicBool,
     refusal: OnceLock<(u64, Refusal)>,
 }
 
@@ -67,6 +68,7 @@ impl Progress {
             linger_since: AtomicU64::new(0),
             ending_since: AtomicU64::new(0),
             head_expired: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
             refusal: OnceLock::new(),
         }
     }
@@ -138,6 +140,21 @@ impl Progress {
     pub(super) fn refuse(&self, index: u64, refusal: Refusal) {
         // Only the first refusal counts, and nothing can be refused after it.
         let _ = self.refusal.set((index, refusal));
+    }
+
+    /// Returns why the rest of the connection is refused.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal.get().map(|(_, refusal)| *refusal)
+    }
+
+    /// The last head asked for a protocol switch; what follows is not looked at.
+    pub(super) fn set_tunnel(&self) {
+        self.tunnel.store(true, Relaxed);
+    }
+
+    /// Tells whether the last head asked for a protocol switch.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Relaxed)
     }
 
     /// Returns why request number `index` is refused.

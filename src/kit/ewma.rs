@@ -90,7 +90,7 @@ const fn unpack(word: u64) -> (f32, u32) {
 
 #[cfg(test)]
 mod tests {
-    use proptest::prelude::*;
+    use proptest::prelude::{prop, prop_assert, proptest};
 
     use super::*;
 

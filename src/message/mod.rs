@@ -1,1 +1,19 @@
 //! What HTTP messages carry, and what a proxy owes them.
+//!
+//! Everything here is pure: no clock, no socket, no randomness of its own. Headers are edited in place. What is accepted, refused and
+//! normalised is written down in `docs/http.md`, what is added and removed in `docs/forwarding.md`.
+
+pub mod forwarded;
+pub mod framing;
+pub mod grpc;
+pub mod hop;
+pub mod host;
+pub mod normalise;
+pub mod problem;
+pub mod proxy_protocol;
+mod refusal;
+pub mod request_id;
+pub mod trace;
+pub mod via;
+
+pub use refusal::Refusal;

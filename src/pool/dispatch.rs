@@ -19,6 +19,7 @@ use super::member::{Member, Tally};
 use crate::balance::NoPick;
 use crate::endpoint::{Attempt, LoadReport};
 use crate::kit::clock::{self, Tick};
+use crate::message::body::Upload;
 use crate::message::load_report::{self, LOAD_REPORT};
 use crate::model::{Failure, Outcome, Reason, Route, RouteTimeouts};
 use crate::upstream::Exchange;
@@ -103,7 +104,7 @@ impl Running {
         }
     }
 
-    fn answered(&mut self, exchange: Exchange, idle: Option<Duration>) -> Result<(Response<Download>, Tick), Denied> {
+    fn answered(&mut self, exchange: Exchange<Upload>, idle: Option<Duration>) -> Result<(Response<Download>, Tick), Denied> {
         let now = clock::now();
         let Some((mut attempt, tally)) = self.parts.take() else {
             return Err(Denied::new(Reason::Internal, "an attempt ended twice"));
@@ -113,7 +114,12 @@ impl Running {
         tally.answered(attempt.started(), now);
         learn(&attempt, head.status, &head.headers, now);
         let held = Held { lease: exchange.lease, attempt, tally };
-        Ok((Response::from_parts(head, Download::new(incoming, held, idle, self.end)), now))
+        let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
+            Download::switched(incoming, held)
+        } else {
+            Download::new(incoming, held, idle, self.end)
+        };
+        Ok((Response::from_parts(head, body), now))
     }
 }
 

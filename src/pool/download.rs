@@ -15,16 +15,16 @@ use tokio::time::{Instant, Sleep};
 
 use crate::endpoint::Attempt;
 use crate::kit::clock;
-use crate::message::body::{Cut, IdleTimer};
+use crate::message::body::{Cut, IdleTimer, Upload};
 use crate::model::{Outcome, Reason};
-use crate::upstream::Lease;
+use crate::upstream::{self, Lease};
 
 use super::member::Tally;
 
 /// What a running response uses.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) lease: Lease,
+    pub(super) lease: Lease<Upload>,
     pub(super) attempt: Attempt,
     pub(super) tally: Tally,
 }
@@ -34,6 +34,7 @@ pub(super) struct Held {
 pub struct Download {
     incoming: Incoming,
     held: Option<Held>,
+    over: bool,
     idle: IdleTimer,
     end: Option<(Pin<Box<Sleep>>, Reason)>,
 }
@@ -41,10 +42,34 @@ pub struct Download {
 impl Download {
     pub(super) fn new(incoming: Incoming, held: Held, idle: Option<Duration>, end: Option<(Instant, Reason)>) -> Self {
         let end = end.map(|(end, reason)| (Box::pin(tokio::time::sleep_until(end)), reason));
-        let mut body = Self { incoming, held: Some(held), idle: IdleTimer::new(idle), end };
+        let mut body = Self { incoming, held: Some(held), over: false, idle: IdleTimer::new(idle), end };
         // Nobody polls a body that has ended already.
         body.finish_if_ended();
         body
+    }
+
+    /// Tells whether every byte was handed on.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The empty body of a response that switched protocols: it keeps what the tunnel uses until [`Download::finish_switched`].
+    pub(super) fn switched(incoming: Incoming, held: Held) -> Self {
+        Self { incoming, held: Some(held), over: true, idle: IdleTimer::new(None), end: None }
+    }
+
+    /// The tunnel has ended so.
+    pub fn finish_switched(mut self, outcome: Outcome) {
+        // The connection is not released: it became the tunnel and is gone.
+        self.end_attempt(outcome);
+    }
+
+    fn end_attempt(&mut self, outcome: Outcome) -> Option<Lease<Upload>> {
+        let Held { lease, attempt, tally } = self.held.take()?;
+        let now = clock::now();
+        tally.ended(outcome, attempt.started(), now);
+        attempt.finish(outcome, now);
+        Some(lease)
     }
 
     fn finish_if_ended(&mut self) {
@@ -54,20 +79,14 @@ impl Download {
     }
 
     fn finish(&mut self) {
-        if let Some(held) = self.held.take() {
-            let now = clock::now();
-            held.lease.release();
-            held.tally.ended(Outcome::Completed, held.attempt.started(), now);
-            held.attempt.finish(Outcome::Completed, now);
+        self.over = true;
+        if let Some(lease) = self.end_attempt(Outcome::Completed) {
+            lease.release();
         }
     }
 
     fn cut(&mut self, reason: Reason) -> Cut {
-        if let Some(held) = self.held.take() {
-            let now = clock::now();
-            held.tally.ended(Outcome::Truncated(reason), held.attempt.started(), now);
-            held.attempt.finish(Outcome::Truncated(reason), now);
-        }
+        self.end_attempt(Outcome::Truncated(reason));
         Cut(reason)
     }
 
@@ -97,7 +116,7 @@ impl Body for Download {
                 this.finish();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(this.cut(Reason::EndpointTruncated)))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.cut(upstream::body_reason(&error))))),
             Poll::Pending if this.held.is_none() => Poll::Pending,
             Poll::Pending => this.poll_timers(cx).map(|reason| Some(Err(this.cut(reason)))),
         }
@@ -115,8 +134,6 @@ impl Body for Download {
 impl Drop for Download {
     fn drop(&mut self) {
         // Dropped with bytes to come: the client left. The lease closes the way to the endpoint, so that it can stop working.
-        if let Some(held) = self.held.take() {
-            held.tally.ended(Outcome::Aborted, held.attempt.started(), clock::now());
-        }
+        self.end_attempt(Outcome::Aborted);
     }
 }

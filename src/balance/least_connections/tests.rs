@@ -1,4 +1,4 @@
-use proptest::prelude::*;
+use proptest::prelude::{prop, prop_assert, proptest};
 
 use crate::balance::Ask;
 use crate::balance::testing::{Bench, equals, load, set, set_of, spec};

@@ -2,7 +2,7 @@ use crate::balance::Ask;
 use crate::balance::testing::{Bench, equals, set, set_of, spec};
 use crate::endpoint::{Cause, EndpointSet};
 use crate::model::Strategy;
-use proptest::prelude::*;
+use proptest::prelude::{prop_assert, proptest};
 
 fn bench() -> Bench {
     Bench::new(Strategy::RoundRobin)

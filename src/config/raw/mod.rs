@@ -1,0 +1,23 @@
+//! The file as it is written: one struct for each mapping, every value checked by itself.
+//!
+//! What values mean together is `check`'s business, and defaults are filled in by `compile`. The doc comments here become the
+//! descriptions of the JSON Schema.
+
+mod file;
+mod hosts;
+mod listener;
+mod names;
+mod pool;
+mod quantities;
+mod route;
+mod settings;
+mod words;
+
+pub(super) use file::File;
+
+pub(super) use listener::{Listener, ServerTls};
+pub(super) use names::FilePath;
+pub(super) use pool::{Discovery, Endpoint, Pool, Upstream, UpstreamTls};
+pub(super) use quantities::Period;
+pub(super) use route::{Fields, Match, PathMatch, Redirect, Respond, Rewrite, Route, RouteTimeouts, ValueMatch};
+pub(super) use settings::{Admin, Drain, Forwarding, Telemetry};

@@ -1,0 +1,105 @@
+//! Closed lists of words.
+
+use schemars::{Schema, json_schema};
+
+use crate::config::problem::did_you_mean;
+use crate::config::shape::{Mistake, Textual};
+use crate::model::{ClientAuth, ListenerProtocol, LogFormat, Strategy, UpstreamProtocol};
+
+/// `http` or `https`.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    /// Returns the word.
+    pub(in crate::config) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
+/// Makes a closed list readable: the word, what it stands for, what it means.
+macro_rules! words {
+    ($type:ty, $expected:literal, $($word:literal => $value:expr, $meaning:literal;)*) => {
+        impl Textual for $type {
+            const EXPECTED: &'static str = $expected;
+
+            fn read(text: &str) -> Result<Self, Mistake> {
+                match text {
+                    $($word => Ok($value),)*
+                    _ => Err(unknown(text, &[$($word),*])),
+                }
+            }
+
+            fn schema() -> Schema {
+                json_schema!({ "oneOf": [$({ "const": $word, "description": $meaning }),*] })
+            }
+        }
+    };
+}
+
+fn unknown(text: &str, known: &[&str]) -> Mistake {
+    let suggestion = did_you_mean(text, known.iter().copied())
+        .map(|word| format!("did you mean \"{word}\"?"))
+        .unwrap_or_else(|| format!("known words are {}", known.join(", ")));
+    Mistake { message: format!("unknown word {text:?}"), suggestion: Some(suggestion) }
+}
+
+words! { Strategy, "the name of a strategy",
+    "round_robin" => Self::RoundRobin, "Strict rotation.";
+    "least_connections" => Self::LeastConnections, "Least in flight divided by weight.";
+    "weighted_round_robin" => Self::WeightedRoundRobin, "Smooth rotation in exact proportion to the weights.";
+    "least_response_time" => Self::LeastResponseTime, "Least time to first byte, times load.";
+    "resource_based" => Self::ResourceBased, "Least of a score over load, response time and failures.";
+    "consistent_hashing" => Self::ConsistentHashing, "The owner of a key, with bounded load.";
+}
+
+words! { ListenerProtocol, "auto, http1 or http2",
+    "auto" => Self::Auto, "HTTP/1.1 and HTTP/2, told apart by ALPN or by the HTTP/2 preface.";
+    "http1" => Self::Http1, "HTTP/1.1 only.";
+    "http2" => Self::Http2, "HTTP/2 only.";
+}
+
+words! { ClientAuth, "required or optional",
+    "required" => Self::Required, "A client without a valid certificate is refused.";
+    "optional" => Self::Optional, "A certificate is asked for, and checked when shown.";
+}
+
+words! { UpstreamProtocol, "http1, http2 or auto",
+    "http1" => Self::Http1, "HTTP/1.1.";
+    "http2" => Self::Http2, "HTTP/2; without TLS by prior knowledge.";
+    "auto" => Self::Auto, "What ALPN chooses; HTTP/1.1 without TLS.";
+}
+
+words! { LogFormat, "json or text",
+    "json" => Self::Json, "One JSON object for each line.";
+    "text" => Self::Text, "For people.";
+}
+
+words! { Scheme, "http or https",
+    "http" => Self::Http, "Plain HTTP.";
+    "https" => Self::Https, "HTTP over TLS.";
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mistyped_word_is_answered_with_the_nearest_one() {
+        let mistake = Strategy::read("round_robbin").unwrap_err();
+        assert_eq!(mistake.message, "unknown word \"round_robbin\"");
+        assert_eq!(mistake.suggestion.as_deref(), Some("did you mean \"round_robin\"?"));
+    }
+
+    #[test]
+    fn a_strange_word_is_answered_with_the_list() {
+        let mistake = LogFormat::read("xml").unwrap_err();
+        assert_eq!(mistake.suggestion.as_deref(), Some("known words are json, text"));
+    }
+}

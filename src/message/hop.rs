@@ -1,0 +1,297 @@
+//! Hop-by-hop fields: what belongs to one connection and must not reach the next one (RFC 9110 section 7.6.1).
+//!
+//! Runs before anything of ours is added, so that a client cannot name our fields in `Connection` to get rid of them. Some fields stay
+//! even when they are named there: see `is_protected`.
+
+use http::header::{CONNECTION, Entry, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
+/// Never a field of HTTP, but a CGI program's `HTTP_PROXY` is made of it.
+const PROXY: HeaderName = HeaderName::from_static("proxy");
+const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
+
+/// The hop-by-hop fields by name, but for `Connection` and `TE`, which need more than removal.
+const PLAIN: [HeaderName; 9] = [
+    KEEP_ALIVE,
+    PROXY_CONNECTION,
+    TRANSFER_ENCODING,
+    UPGRADE,
+    HTTP2_SETTINGS,
+    PROXY,
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    PROXY_AUTHENTICATION_INFO,
+];
+/// The bits of `find` beyond those of `PLAIN`.
+const HAS_CONNECTION: u16 = 1 << 9;
+const HAS_TE: u16 = 1 << 10;
+
+/// Removes the hop-by-hop fields of a request or a response.
+///
+/// `Trailer` stays, and `TE` stays as `trailers` when it says that, because gRPC needs it. Costs one look at each name when there is nothing to
+/// remove, and allocates only when `Connection` has several lines.
+pub fn strip(headers: &mut HeaderMap) {
+    let found = find(headers);
+    if found == 0 {
+        return;
+    }
+    // First, because it may name any of the others.
+    if found & HAS_CONNECTION != 0 {
+        strip_connection(headers);
+    }
+    if found & HAS_TE != 0 {
+        strip_te(headers);
+    }
+    for (bit, name) in PLAIN.iter().enumerate() {
+        if found & 1 << bit != 0 {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Returns the protocol that a request, or a response with status 101, switches to: one that makes the connection a tunnel.
+///
+/// `None` unless `Connection` names `upgrade` and there is exactly one `Upgrade`. HTTP/2 by upgrade (`h2c`) is not taken (RFC 9113 section 3.1),
+/// nor is a list that offers it. To be asked before [`strip`].
+pub fn upgrade_wanted(headers: &HeaderMap) -> Option<HeaderValue> {
+    let mut lines = headers.get_all(UPGRADE).iter();
+    let protocol = lines.next()?;
+    if lines.next().is_some() || !is_tunnel_protocol(protocol.as_bytes()) {
+        return None;
+    }
+    let asked = headers.get_all(CONNECTION).iter().any(|line| has_token(line.as_bytes(), b"upgrade"));
+    asked.then(|| protocol.clone())
+}
+
+/// Puts `Connection: upgrade` and `Upgrade: protocol` back after [`strip`].
+pub fn restore_upgrade(headers: &mut HeaderMap, protocol: HeaderValue) {
+    headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+    headers.insert(UPGRADE, protocol);
+}
+
+/// Tells whether the value of `Upgrade` makes the connection a tunnel.
+pub(super) fn is_tunnel_protocol(value: &[u8]) -> bool {
+    !value.is_empty() && tokens(value).all(|token| !token.is_empty() && !token.eq_ignore_ascii_case(b"h2c"))
+}
+
+/// Tells whether a comma-separated list has `token`, in any case.
+pub(super) fn has_token(value: &[u8], token: &[u8]) -> bool {
+    tokens(value).any(|part| part.eq_ignore_ascii_case(token))
+}
+
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii)
+}
+
+/// Splits at `separator` outside quoted strings (RFC 9110 section 5.6.4).
+pub(super) fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value.split(move |&byte| {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if quoted => escaped = true,
+            b'"' => quoted = !quoted,
+            _ => {}
+        }
+        !quoted && byte == separator
+    })
+}
+
+/// Tells which hop-by-hop fields there are, as bits. One pass over the names is cheaper than a look-up for each field.
+fn find(headers: &HeaderMap) -> u16 {
+    let mut found = 0;
+    for name in headers.keys() {
+        let text = name.as_str();
+        found |= match text.len() {
+            2 if text == "te" => HAS_TE,
+            5 if text == "proxy" => 1 << 5,
+            7 if text == "upgrade" => 1 << 3,
+            10 if text == "connection" => HAS_CONNECTION,
+            10 if text == "keep-alive" => 1 << 0,
+            14 if text == "http2-settings" => 1 << 4,
+            16 if text == "proxy-connection" => 1 << 1,
+            17 if text == "transfer-encoding" => 1 << 2,
+            18 if text == "proxy-authenticate" => 1 << 6,
+            19 if text == "proxy-authorization" => 1 << 7,
+            25 if text == "proxy-authentication-info" => 1 << 8,
+            _ => 0,
+        };
+    }
+    found
+}
+
+fn strip_connection(headers: &mut HeaderMap) {
+    let Entry::Occupied(entry) = headers.entry(CONNECTION) else { return };
+    let first = entry.get().clone();
+    let several = entry.iter().nth(1).is_some();
+    let others: Vec<HeaderValue> = if several { entry.iter().skip(1).cloned().collect() } else { Vec::new() };
+    entry.remove();
+    for line in std::iter::once(&first).chain(&others) {
+        strip_named(headers, line.as_bytes());
+    }
+}
+
+fn strip_named(headers: &mut HeaderMap, line: &[u8]) {
+    // What nearly every client says, and names no field.
+    if line.eq_ignore_ascii_case(b"keep-alive") || line.eq_ignore_ascii_case(b"close") {
+        return;
+    }
+    for token in tokens(line) {
+        if let Ok(name) = std::str::from_utf8(token)
+            && !name.is_empty()
+            && !is_protected(name)
+        {
+            headers.remove(name);
+        }
+    }
+}
+
+/// Fields that stay although `Connection` names them, because a request or response without them means something else: its framing
+/// and content, whom it is for, who sent it, what may be done. `TE` is handled by itself.
+fn is_protected(name: &str) -> bool {
+    const NAMES: [&str; 16] = [
+        "host",
+        "te",
+        "authorization",
+        "cookie",
+        "set-cookie",
+        "cache-control",
+        "vary",
+        "expect",
+        "forwarded",
+        "via",
+        "x-request-id",
+        "x-real-ip",
+        "traceparent",
+        "tracestate",
+        "trailer",
+        "strict-transport-security",
+    ];
+    const PREFIXES: [&str; 4] = ["content-", "x-forwarded-", "x-tidegate-", "grpc-"];
+    let starts = |prefix: &&str| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+    NAMES.iter().any(|other| other.eq_ignore_ascii_case(name)) || PREFIXES.iter().any(|prefix| starts(&prefix))
+}
+
+fn strip_te(headers: &mut HeaderMap) {
+    let trailers = headers.get_all(TE).iter().any(|line| has_token(line.as_bytes(), b"trailers"));
+    if trailers {
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+    } else {
+        headers.remove(TE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::{prop, prop_assert, proptest};
+
+    use super::*;
+
+    fn map(lines: &[(&'static str, &'static str)]) -> HeaderMap {
+        lines.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect()
+    }
+
+    fn stripped(lines: &[(&'static str, &'static str)]) -> Vec<String> {
+        let mut headers = map(lines);
+        strip(&mut headers);
+        headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect()
+    }
+
+    #[test]
+    fn fields_named_in_connection_go() {
+        let left = stripped(&[
+            ("connection", "close, X-Hop"),
+            ("x-hop", "1"),
+            ("x-hop", "2"),
+            ("x-stays", "3"),
+            ("connection", "x-other"),
+            ("x-other", "4"),
+        ]);
+        assert_eq!(left, ["x-stays: 3"]);
+    }
+
+    #[test]
+    fn hop_by_hop_fields_go_without_being_named() {
+        for name in PLAIN {
+            let mut headers = HeaderMap::from_iter([(name.clone(), HeaderValue::from_static("x"))]);
+            strip(&mut headers);
+            assert!(headers.is_empty(), "{name}");
+        }
+        assert_eq!(stripped(&[("connection", "keep-alive"), ("accept", "*/*")]), ["accept: */*"]);
+    }
+
+    #[test]
+    fn fields_that_the_meaning_rests_on_stay_though_named() {
+        for name in [
+            "host",
+            "authorization",
+            "content-length",
+            "content-type",
+            "x-forwarded-for",
+            "forwarded",
+            "x-request-id",
+            "cookie",
+            "x-tidegate-require",
+        ] {
+            let mut headers = HeaderMap::from_iter([
+                (CONNECTION, HeaderValue::from_str(&name.to_ascii_uppercase()).unwrap()),
+                (HeaderName::from_static(name), HeaderValue::from_static("x")),
+            ]);
+            strip(&mut headers);
+            assert!(headers.contains_key(name), "{name}");
+            assert!(!headers.contains_key(CONNECTION));
+        }
+    }
+
+    #[test]
+    fn te_keeps_only_trailers() {
+        assert_eq!(stripped(&[("te", "gzip, trailers;q=1"), ("te", "Trailers")]), ["te: trailers"]);
+        assert_eq!(stripped(&[("te", "trailers"), ("connection", "te")]), ["te: trailers"]);
+        assert!(stripped(&[("te", "gzip")]).is_empty());
+        assert_eq!(stripped(&[("trailer", "x-sum")]), ["trailer: x-sum"]);
+    }
+
+    #[test]
+    fn an_upgrade_needs_both_fields_and_a_protocol_that_is_a_tunnel() {
+        let wanted = |lines| upgrade_wanted(&map(lines)).map(|value| value.to_str().unwrap().to_owned());
+        assert_eq!(wanted(&[("connection", "keep-alive, Upgrade"), ("upgrade", "websocket")]), Some("websocket".to_owned()));
+        assert_eq!(wanted(&[("upgrade", "websocket")]), None);
+        assert_eq!(wanted(&[("connection", "upgrade")]), None);
+        assert_eq!(wanted(&[("connection", "upgrade, http2-settings"), ("upgrade", "h2c")]), None);
+        assert_eq!(wanted(&[("connection", "upgrade"), ("upgrade", "websocket, H2C")]), None);
+        assert_eq!(wanted(&[("connection", "upgrade"), ("upgrade", "")]), None);
+        assert_eq!(wanted(&[("connection", "upgrade"), ("upgrade", "a"), ("upgrade", "b")]), None);
+    }
+
+    #[test]
+    fn an_upgrade_is_put_back() {
+        let mut headers = map(&[("connection", "keep-alive, upgrade"), ("upgrade", "websocket"), ("keep-alive", "x")]);
+        let protocol = upgrade_wanted(&headers).unwrap();
+        strip(&mut headers);
+        assert!(headers.is_empty());
+        restore_upgrade(&mut headers, protocol);
+        assert_eq!(headers, map(&[("connection", "upgrade"), ("upgrade", "websocket")]));
+    }
+
+    proptest! {
+        #[test]
+        fn no_value_of_connection_gets_rid_of_host_or_survives(value in "[a-zA-Z, \\-\t]{0,40}") {
+            let mut headers = map(&[("host", "a"), ("transfer-encoding", "chunked")]);
+            headers.insert(CONNECTION, HeaderValue::from_str(&value).unwrap());
+            strip(&mut headers);
+            prop_assert!(headers.len() == 1 && headers.contains_key("host"));
+        }
+
+        #[test]
+        fn strange_connection_lines_are_harmless(value in prop::collection::vec(0x20..=0xff_u8, 0..40)) {
+            if let Ok(value) = HeaderValue::from_bytes(&value) {
+                let mut headers = HeaderMap::from_iter([(CONNECTION, value)]);
+                strip(&mut headers);
+                prop_assert!(headers.is_empty());
+            }
+        }
+    }
+}
