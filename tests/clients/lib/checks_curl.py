@@ -3,7 +3,7 @@
 import hashlib
 import subprocess
 
-from lib.curl import HTTP2_STREAM, PARTIAL_FILE, REFUSED_OR_CUT, curl, stream
+from lib.curl import HTTP2_ENDED, PARTIAL_FILE, REFUSED_OR_CUT, curl, stream
 from lib.harness import check, equal, true
 
 BIG = b"0123456789abcdef" * (1 << 16)
@@ -166,7 +166,7 @@ def cut_body_never_looks_complete_to_curl(lab):
         one = curl(lab, "--http1.1", lab.url("plain", path))
         true(one.code in REFUSED_OR_CUT | {PARTIAL_FILE}, f"HTTP/1.1 {path}: exit {one.code}")
         two = curl(lab, H2C, lab.url("plain", path))
-        true(two.code in REFUSED_OR_CUT | {PARTIAL_FILE, HTTP2_STREAM}, f"HTTP/2 {path}: exit {two.code}")
+        true(two.code in REFUSED_OR_CUT | HTTP2_ENDED | {PARTIAL_FILE}, f"HTTP/2 {path}: exit {two.code}")
         # HTTP/2 may drop what a reset overtakes.
         true(len(one.body) == 500 and len(two.body) <= 500, f"{path}: {len(one.body)} and {len(two.body)} bytes before the cut")
 
@@ -303,7 +303,7 @@ def head_over_the_limit_is_refused(lab):
     for version in ("--http1.1", H2C):
         answer = curl(lab, version, "--header", f"x-large: {'x' * 12000}", lab.url("small", "/echo"))
         # HTTP/2 has a way to say so before the request (RFC 9113 section 6.5.2), and a client that ignores it is reset.
-        refused = answer.status == 431 or (version == H2C and answer.code in REFUSED_OR_CUT | {HTTP2_STREAM})
+        refused = answer.status == 431 or (version == H2C and answer.code in REFUSED_OR_CUT | HTTP2_ENDED)
         true(refused, f"{version}: exit {answer.code}, status {answer.status}")
 
 

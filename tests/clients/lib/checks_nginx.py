@@ -61,21 +61,21 @@ def connection_to_nginx_is_kept(lab):
         answer.read()
         used.append(answer.getheader("x-connection"))
     client.close()
-    equal(len(set(used)), 1, f"number of connections to nginx ({used})")
+    kept(used)
 
 
 @check
 def connection_to_nginx_is_kept_after_head_and_304(lab):
     client = http.client.HTTPConnection("127.0.0.1", lab.ports["files"], timeout=10)
     used, etag = [], ""
-    for method in ("GET", "HEAD", "GET", "HEAD"):
+    for method in ("GET", "HEAD") * 5:
         client.request(method, "/page.txt", headers={"If-None-Match": etag} if etag else {})
         answer = client.getresponse()
         answer.read()
         etag = answer.getheader("etag")
         used.append(answer.getheader("x-connection"))
     client.close()
-    equal(len(set(used)), 1, f"number of connections to nginx ({used})")
+    kept(used)
 
 
 @check
@@ -87,3 +87,11 @@ def nginx_that_closes_every_third_connection_loses_no_request(lab):
         answer.read()
         equal(answer.status, 200, f"status of request {number}")
     client.close()
+
+
+def kept(used):
+    """Fails when requests of one client, one after the other, had connections of their own.
+
+    Exactly one is not asked for: the next request may come before a connection is known to be free again.
+    """
+    true(len(set(used)) <= len(used) // 3, f"{len(set(used))} connections to nginx for {len(used)} requests: {used}")

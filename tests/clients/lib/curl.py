@@ -9,7 +9,7 @@ from lib.lab import find
 # From the manual page, "EXIT CODES".
 REFUSED_OR_CUT = {52, 55, 56}
 PARTIAL_FILE = 18
-HTTP2_STREAM = 92
+HTTP2_ENDED = {16, 92}
 
 
 @dataclass

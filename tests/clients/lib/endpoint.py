@@ -28,6 +28,13 @@ class Endpoint(ThreadingHTTPServer):
         self.port = self.server_address[1]
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
+    def reset(self):
+        """Forgets what the last check has left behind."""
+        while self.go.acquire(blocking=False):
+            pass
+        self.left.clear()
+        self.paths.clear()
+
     def handle_error(self, request, client_address):
         """A connection that breaks is a part of many checks: nothing to print."""
 
@@ -63,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
             return self.send(404, b"unknown path")
         return known(rest)
 
-    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_GET
+    do_HEAD = do_POST = do_PUT = do_DELETE = do_PATCH = do_OPTIONS = do_PROPFIND = do_GET
 
     def path_echo(self, _):
         """Tells as JSON what reached the endpoint."""

@@ -63,6 +63,7 @@ def run(lab, words):
 def attempt(function, lab):
     """Runs one check; returns what went wrong, None when nothing did."""
     began = time.monotonic()
+    lab.endpoint.reset()
     signal.alarm(CHECK_SECONDS)
     try:
         function(lab)
