@@ -82,10 +82,9 @@ fn value_of(expression: &str, lookup: Lookup<'_>) -> Result<String, (String, Opt
         (Some(value), Some(default)) if value.is_empty() => Ok(default.to_owned()),
         (Some(value), _) => Ok(value),
         (None, Some(default)) => Ok(default.to_owned()),
-        (None, None) => Err((
-            format!("the environment variable {name} is not set"),
-            Some(format!("set it, or write ${{{name}:-default}}")),
-        )),
+        (None, None) => {
+            Err((format!("the environment variable {name} is not set"), Some(format!("set it, or write ${{{name}:-default}}"))))
+        }
     }
 }
 

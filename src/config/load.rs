@@ -80,3 +80,6 @@ pub fn read(text: &str, file_name: &str, base_dir: &Path, env: &dyn Fn(&str) -> 
     let files = compile::certificate_files(&snapshot);
     Ok(Loaded { snapshot, warnings, files, text: text.to_owned() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -57,8 +57,7 @@ impl Errors {
 
     /// Makes the error of a file that could not be read at all.
     pub(super) fn whole_file(file: &str, message: String) -> Self {
-        let problem =
-            Problem { file: file.to_owned(), line: 0, column: 0, path: String::new(), message, suggestion: None };
+        let problem = Problem { file: file.to_owned(), line: 0, column: 0, path: String::new(), message, suggestion: None };
         Self { problems: vec![problem] }
     }
 

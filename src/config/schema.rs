@@ -28,7 +28,10 @@ fn admit_variables(schema: &mut Value) {
                 }
             }
             let inner = std::mem::take(object);
-            outer.insert("anyOf".to_owned(), json!([inner, { "type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}" }]));
+            outer.insert(
+                "anyOf".to_owned(),
+                json!([inner, { "type": "string", "pattern": r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}" }]),
+            );
             *object = outer;
         }
         Value::Object(object) => object.values_mut().for_each(admit_variables),

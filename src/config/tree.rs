@@ -14,6 +14,9 @@ const MAX_DEPTH: usize = 32;
 /// Ten thousand endpoints with every key given are a quarter of this.
 const MAX_NODES: usize = 500_000;
 
+/// Aliases repeat settings, not fleets.
+const MAX_REPLAYED: usize = 50_000;
+
 /// Four times what the nodes above need.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -100,7 +103,7 @@ impl Tree {
             budget.max_nodes = MAX_NODES;
             budget.max_documents = 1;
         }
-        options.alias_limits.max_total_replayed_events = MAX_NODES;
+        options.alias_limits.max_total_replayed_events = MAX_REPLAYED;
         let parsed: Spanned<Parsed> = serde_saphyr::from_str_with_options(text, options).map_err(syntax_error)?;
         let mut tree = Self { root: Node { id: 0, kind: Kind::Null }, places: Vec::new() };
         tree.root = tree.plant(text, parsed, 0, Step::Root);
@@ -141,9 +144,7 @@ impl Tree {
         while node.id != id {
             node = match &node.kind {
                 Kind::List(items) => items.get(items.partition_point(|item| item.id <= id).checked_sub(1)?)?,
-                Kind::Map(entries) => {
-                    &entries.get(entries.partition_point(|entry| entry.value.id <= id).checked_sub(1)?)?.value
-                }
+                Kind::Map(entries) => &entries.get(entries.partition_point(|entry| entry.value.id <= id).checked_sub(1)?)?.value,
                 Kind::Null | Kind::Scalar(_) => return None,
             };
         }
@@ -166,7 +167,9 @@ impl Tree {
                 Kind::Scalar(Scalar { text: value, quoted, source: None })
             }
             Parsed::Number(value) => {
-                let written = source_text(text, parsed.defined).map(str::trim).filter(|source| !source.is_empty() && !source.starts_with(QUOTES));
+                let written = source_text(text, parsed.defined)
+                    .map(str::trim)
+                    .filter(|source| !source.is_empty() && !source.starts_with(QUOTES));
                 Kind::Scalar(Scalar { text: written.map_or(value, str::to_owned), quoted: false, source: None })
             }
             Parsed::List(items) => Kind::List(
@@ -275,7 +278,11 @@ fn syntax_error(error: serde_saphyr::Error) -> SyntaxError {
     let (line, column) = error.location().map_or((0, 0), |at| (at.line(), at.column()));
     let narrow = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let message = DefaultMessageFormatter.format_message(error.without_snippet());
-    SyntaxError { line: narrow(line), column: narrow(column), message: message.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'") }
+    SyntaxError {
+        line: narrow(line),
+        column: narrow(column),
+        message: message.escape_debug().to_string().replace("\\\"", "\"").replace("\\'", "'"),
+    }
 }
 
 /// What the YAML library hands over, before it is numbered.

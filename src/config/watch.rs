@@ -84,9 +84,7 @@ async fn run(mut wanted: watch::Receiver<Contents>, changes: watch::Sender<u64>)
         if !is_first {
             // All branches are cancel safe: nothing is taken but by the one that wins.
             tokio::select! {
-                event = incoming.recv() => {
-                    if event.is_some() { settle(&mut incoming).await } else { sleep(POLL).await }
-                }
+                _ = incoming.recv() => {}
                 result = wanted.changed() => {
                     if result.is_err() { return }
                     adopt(&mut known, wanted.borrow_and_update().clone());
@@ -96,6 +94,8 @@ async fn run(mut wanted: watch::Receiver<Contents>, changes: watch::Sender<u64>)
         }
         is_first = false;
         folders.follow(&known);
+        // Also when no event woke us: a file that is being written is half of itself.
+        settle(&mut incoming).await;
         let paths: Vec<PathBuf> = known.keys().cloned().collect();
         // Reading blocks; the control runtime has two threads.
         let Ok(found) = tokio::task::spawn_blocking(move || read_all(paths)).await else { return };
@@ -149,11 +149,14 @@ fn fingerprint(path: &Path) -> Option<u64> {
 /// The folders that are watched; empty-handed when the system does not let us, then the poll does the work.
 struct Folders {
     watcher: Option<RecommendedWatcher>,
+    /// Keeps the channel open when there is no watcher to send on it.
+    _events: mpsc::Sender<()>,
     followed: BTreeSet<PathBuf>,
 }
 
 impl Folders {
     fn new(events: mpsc::Sender<()>) -> Self {
+        let kept = events.clone();
         let handler = move |event: notify::Result<notify::Event>| {
             // Our own reading is an access, and must not set off another one.
             if !event.is_ok_and(|event| matches!(event.kind, EventKind::Access(_))) {
@@ -164,7 +167,7 @@ impl Folders {
         let watcher = notify::recommended_watcher(handler)
             .inspect_err(|error| warn!(%error, "Files cannot be watched, they are polled."))
             .ok();
-        Self { watcher, followed: BTreeSet::new() }
+        Self { watcher, _events: kept, followed: BTreeSet::new() }
     }
 
     /// Watches exactly the folders of the files: where each stands, and where it leads when it is a link.

@@ -1,3 +1,6 @@
 //! Small machines that know nothing of HTTP.
 
 pub mod clock;
+pub mod ewma;
+pub mod hash;
+pub mod window;

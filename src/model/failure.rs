@@ -77,6 +77,8 @@ macro_rules! reasons {
 reasons! {
     /// No route takes the request.
     NoRoute = "no_route", Client, 404, "No route", "destination_not_found", 12;
+    /// A route takes the request with another method only.
+    MethodNotAllowed = "method_not_allowed", Client, 405, "Method not allowed", "http_request_denied", 12;
     /// The request asks for a tunnel to another host.
     ConnectRefused = "connect_refused", Client, 405, "CONNECT is not supported", "http_request_denied", 12;
     /// The framing of the message can be read in more than one way.

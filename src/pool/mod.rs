@@ -1,1 +1,19 @@
-//! A pool on a worker.
+//! A pool as one worker sees it: its members, the picker, and the layers that a route puts around it.
+//!
+//! Everything here belongs to one worker and is shared by `Rc`; what workers share are the atomics behind
+//! [`Endpoint`](crate::endpoint::Endpoint). Deliberately not here: where endpoints come from (`discovery`, `registry`).
+
+mod call;
+mod deadline;
+mod dispatch;
+mod download;
+mod local;
+mod member;
+mod stack;
+
+pub use call::{Call, Denied, Reply};
+pub use dispatch::Dispatch;
+pub use download::Download;
+pub use local::{Local, Shared};
+pub use member::Member;
+pub use stack::{Stack, build};

@@ -1,24 +1,26 @@
-//! Which route takes a request, and what that route changes: the table, weighted splits, rewrites, redirects, required capabilities.
+//! Finds the route of a request, and applies what the route says about the request itself. Pure.
 //!
-//! Pure: no clock, no randomness, no socket, no lock. Nothing here forwards or answers; the caller keeps what it has prebuilt for
-//! each route in a list with the indexes that [`Table::find`] returns. `docs/routing.md` tells users the same rules.
+//! [`Table`] is built once per listener and reload; [`Table::find`] answers for each request, most specific route first, without
+//! allocating. `docs/routing.md` describes the order for users. [`Rewriter`], [`Rotation`] and [`location`] are the parts of a
+//! route's action that need no socket. Nothing here knows what an endpoint is, sends anything or makes an answer.
 
-mod bucket;
 mod explain;
-mod map;
-mod paths;
+mod host;
+mod parameter;
+mod path;
+mod pattern;
 mod predicate;
 mod redirect;
 mod require;
 mod rewrite;
 mod split;
 mod table;
-#[cfg(test)]
-mod tests;
 
-pub use explain::{Candidate, Condition, Criterion, Explanation, Verdict};
-pub use redirect::{LocationError, Origin, Redirector};
-pub use require::{Required, RequiredError};
-pub use rewrite::{HeaderEdit, PrefixRewrite, RewriteError};
-pub use split::{Splitter, SplitterError};
-pub use table::{Matched, Miss, Query, RouteError, Table};
+pub use explain::{Candidate, Condition, Explanation, Verdict};
+pub use parameter::{cookie, query_value};
+pub use pattern::RouteError;
+pub use redirect::location;
+pub use require::{REQUIRE, RequireError, required};
+pub use rewrite::Rewriter;
+pub use split::Rotation;
+pub use table::{Matched, Miss, Query, Table};

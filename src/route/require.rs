@@ -1,84 +1,61 @@
-//! What capabilities a request requires: those of its route, and those that it names itself in `x-tidegate-require`.
+//! The capabilities that a request itself asks for, in `x-tidegate-require`.
 //!
-//! Only names are read here; which endpoint offers them is matched before the pick, in the pool.
-
-use std::collections::BTreeSet;
+//! Which endpoint offers them is the business of `endpoint` and `balance`; those of the route are added by `pool`.
 
 use http::{HeaderMap, HeaderName};
 
-/// The header field in which a request names capabilities: comma-separated, on one or several lines.
-const REQUIRE: HeaderName = HeaderName::from_static("x-tidegate-require");
+/// More names than any real request asks for; each costs a search in the pool's list.
+const MAX_NAMES: usize = 16;
 
-/// The most capabilities that one request may name; keeps the list on the stack and the match cheap.
-const NAMES: usize = 16;
+/// Keeps what a client can make us compare and log small, in bytes.
+const MAX_NAME_LEN: usize = 64;
 
-/// The longest capability, in bytes, that a request may name.
-const NAME_BYTES: usize = 64;
+/// Names the capabilities that an endpoint must offer: `x-tidegate-require: python, gpu`.
+pub static REQUIRE: HeaderName = HeaderName::from_static("x-tidegate-require");
 
-/// The capabilities that an endpoint must offer to be picked for a request.
-#[derive(Clone, Copy, Debug)]
-pub struct Required<'a> {
-    route: &'a BTreeSet<String>,
-    asked: [&'a str; NAMES],
-    len: usize,
-}
-
-/// Why `x-tidegate-require` cannot be followed; the request is malformed.
+/// Why what a request requires is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RequiredError {
-    /// It names more than 16 capabilities, not counting those named twice or by the route.
-    #[error("x-tidegate-require names more than {NAMES} capabilities")]
+pub enum RequireError {
+    /// There are more than 16 different names.
+    #[error("{REQUIRE} has more than {MAX_NAMES} names")]
     TooMany,
-    /// It names a capability of more than 64 bytes.
-    #[error("x-tidegate-require names a capability of more than {NAME_BYTES} bytes")]
+    /// A name is longer than 64 bytes.
+    #[error("{REQUIRE} has a name longer than {MAX_NAME_LEN} bytes")]
     TooLong,
-    /// It holds something else than visible ASCII, spaces and commas.
-    #[error("x-tidegate-require holds something else than names of visible ASCII characters, separated by commas")]
-    Invalid,
+    /// A name holds something else than visible ASCII.
+    #[error("{REQUIRE} has a name with white space or characters outside ASCII")]
+    Character,
 }
 
-impl<'a> Required<'a> {
-    /// Joins what the route requires with what the request names; allocates nothing.
-    ///
-    /// # Errors
-    /// When the request names too much, or what cannot be a name: leaving a name out could send it to an endpoint that cannot serve it.
-    pub fn read(route: &'a BTreeSet<String>, headers: &'a HeaderMap) -> Result<Self, RequiredError> {
-        let mut required = Self { route, asked: [""; NAMES], len: 0 };
-        for line in headers.get_all(&REQUIRE) {
-            let line = line.to_str().map_err(|_| RequiredError::Invalid)?;
-            for name in line.split(',') {
-                required.add(name.trim_matches([' ', '\t']))?;
-            }
+/// Returns the capabilities that a request requires: a list over one or more lines (RFC 9110 section 5.6.1), each name once.
+///
+/// # Errors
+/// When there are more than 16 different names, or one is longer than 64 bytes or has anything but visible ASCII.
+pub fn required(headers: &HeaderMap) -> Result<Vec<&str>, RequireError> {
+    let mut names = Vec::new();
+    let lines = headers.get_all(&REQUIRE).iter();
+    for item in lines.flat_map(|line| line.as_bytes().split(|byte| *byte == b',')) {
+        let name = checked(item.trim_ascii())?;
+        // RFC 9110 section 5.6.1.2: empty elements are ignored.
+        if name.is_empty() || names.contains(&name) {
+            continue;
         }
-        Ok(required)
+        if names.len() == MAX_NAMES {
+            return Err(RequireError::TooMany);
+        }
+        names.push(name);
     }
+    Ok(names)
+}
 
-    /// Returns each name once: the route's, then the request's own.
-    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let Self { route, asked, len } = *self;
-        route.iter().map(String::as_str).chain(asked.into_iter().take(len))
+fn checked(name: &[u8]) -> Result<&str, RequireError> {
+    if name.len() > MAX_NAME_LEN {
+        return Err(RequireError::TooLong);
     }
-
-    /// Tells whether any endpoint will do.
-    pub fn is_empty(&self) -> bool {
-        self.len == 0 && self.route.is_empty()
+    if !name.iter().all(u8::is_ascii_graphic) {
+        return Err(RequireError::Character);
     }
-
-    fn add(&mut self, name: &'a str) -> Result<(), RequiredError> {
-        // Empty members of a list mean nothing (RFC 9110 section 5.6.1.2).
-        if name.is_empty() || self.route.contains(name) || self.asked.iter().take(self.len).any(|&known| known == name) {
-            return Ok(());
-        }
-        if name.len() > NAME_BYTES {
-            return Err(RequiredError::TooLong);
-        }
-        if !name.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(RequiredError::Invalid);
-        }
-        *self.asked.get_mut(self.len).ok_or(RequiredError::TooMany)? = name;
-        self.len += 1;
-        Ok(())
-    }
+    std::str::from_utf8(name).map_err(|_| RequireError::Character)
 }
 
 #[cfg(test)]
@@ -87,38 +64,32 @@ mod tests {
 
     use super::*;
 
-    fn read(route: &[&str], lines: &[&[u8]]) -> Result<Vec<String>, RequiredError> {
-        let route = route.iter().map(|&name| name.to_owned()).collect();
-        let mut headers = HeaderMap::new();
-        for line in lines {
-            headers.append("X-Tidegate-Require", HeaderValue::from_bytes(line).unwrap());
-        }
-        let required = Required::read(&route, &headers)?;
-        assert_eq!(required.is_empty(), required.iter().next().is_none());
-        Ok(required.iter().map(str::to_owned).collect())
+    fn requiring(lines: &[&[u8]]) -> HeaderMap {
+        lines.iter().map(|line| (REQUIRE.clone(), HeaderValue::from_bytes(line).unwrap())).collect()
     }
 
     #[test]
-    fn names_of_the_route_and_of_every_line_are_joined_once_each() {
-        assert_eq!(read(&["python"], &[b"gpu, python ,,", b"\tgpu,cuda-12"]).unwrap(), ["python", "gpu", "cuda-12"]);
-        assert_eq!(read(&[], &[]).unwrap(), [""; 0]);
-        assert_eq!(read(&[], &[b" , "]).unwrap(), [""; 0]);
+    fn names_are_read_from_all_lines_and_each_counts_once() {
+        let headers = requiring(&[b"python, gpu", b",,\tgpu ,cuda:12,"]);
+        assert_eq!(required(&headers), Ok(vec!["python", "gpu", "cuda:12"]));
+        assert_eq!(required(&HeaderMap::new()), Ok(vec![]));
+        assert_eq!(required(&requiring(&[b""])), Ok(vec![]));
     }
 
     #[test]
-    fn sixteen_names_are_taken_and_one_more_is_refused() {
-        let names = |count: usize| (0..count).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
-        assert_eq!(read(&[], &[names(16).as_bytes()]).unwrap().len(), 16);
-        assert_eq!(read(&[], &[names(16).as_bytes(), b"c0, c15"]).unwrap().len(), 16);
-        assert_eq!(read(&["c16"], &[names(17).as_bytes()]).unwrap().len(), 17);
-        assert_eq!(read(&[], &[names(17).as_bytes()]), Err(RequiredError::TooMany));
+    fn sixteen_names_are_taken_and_seventeen_refused() {
+        let names = |n: usize| (0..n).map(|n| format!("c{n}")).collect::<Vec<_>>().join(",");
+        assert_eq!(required(&requiring(&[names(16).as_bytes()])).map(|names| names.len()), Ok(16));
+        assert_eq!(required(&requiring(&[names(17).as_bytes()])), Err(RequireError::TooMany));
+        assert_eq!(required(&requiring(&[names(16).as_bytes(), b"other"])), Err(RequireError::TooMany));
+        assert_eq!(required(&requiring(&[names(16).as_bytes(), b"c0"])).map(|names| names.len()), Ok(16));
     }
 
     #[test]
-    fn names_are_bounded_and_visible() {
-        assert_eq!(read(&[], &["x".repeat(64).as_bytes()]).unwrap().len(), 1);
-        assert_eq!(read(&[], &["x".repeat(65).as_bytes()]), Err(RequiredError::TooLong));
-        assert_eq!(read(&[], &[b"two words"]), Err(RequiredError::Invalid));
-        assert_eq!(read(&[], &[b"gpu, \xff"]), Err(RequiredError::Invalid));
+    fn names_are_short_and_visible_ascii() {
+        assert!(required(&requiring(&["a".repeat(64).as_bytes()])).is_ok());
+        assert_eq!(required(&requiring(&["a".repeat(65).as_bytes()])), Err(RequireError::TooLong));
+        assert_eq!(required(&requiring(&[b"a b"])), Err(RequireError::Character));
+        assert_eq!(required(&requiring(&[b"caf\xe9"])), Err(RequireError::Character));
     }
 }

@@ -1,206 +1,116 @@
-//! What a route changes on the way: the prefix of the path, and header fields in place.
+//! What a route changes in a request on its way to the endpoint, and in the response on its way back.
 //!
-//! Everything that can be checked or built is, once, with the route. What a proxy owes every message (hop-by-hop fields,
-//! forwarding headers) is not done here.
+//! Values are prebuilt: a header edit costs a reference count, and a path is built only when it changes.
 
-use bytes::{BufMut, BytesMut};
-use http::header::MaxSizeReached;
+use bytes::Bytes;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-/// The longest path and query that `http` takes.
-const LONGEST: usize = (u16::MAX - 1) as usize;
+use crate::model;
 
-/// A text that replaces the matched prefix of paths.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PrefixRewrite {
-    /// Without `/` at its end, so that what follows brings its own.
-    text: Box<str>,
+/// Applies a [`model::Rewrite`].
+#[derive(Clone, Debug)]
+pub struct Rewriter {
+    prefix: Option<Prefix>,
+    request: Edits,
+    response: Edits,
 }
 
-/// Why a path cannot be rewritten.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum RewriteError {
-    /// The replacement is no path.
-    #[error(
-        "{0:?} cannot replace a prefix: it must be a path that begins with \"/\", without query, fragment, \"//\" or dot segments"
-    )]
-    Replacement(String),
-    /// The rewritten path and query are longer than 65,534 bytes or no longer valid.
-    #[error("the rewritten path is too long or not valid")]
-    Result,
+/// Replaces the beginning of a path, on segment borders.
+#[derive(Clone, Debug)]
+pub(super) struct Prefix {
+    /// Begins with a slash, unless it is empty; does not end with one.
+    base: Box<str>,
+    /// What the prefix alone becomes; `/` at least.
+    alone: Box<str>,
 }
 
-impl PrefixRewrite {
-    /// Takes the text that replaces a prefix: `/`, `/v1`; a `/` at its end means nothing.
-    ///
-    /// # Errors
-    /// When `replacement` is not the beginning of a normalised path.
-    pub fn new(replacement: &str) -> Result<Self, RewriteError> {
-        let bad = || RewriteError::Replacement(replacement.to_owned());
-        // Empty is what other gateways write for `/`.
-        let text = replacement.strip_suffix('/').unwrap_or(replacement);
-        let is_path =
-            text.is_empty() || PathAndQuery::try_from(text).is_ok_and(|path| path.as_str() == text && path.query().is_none());
-        // A `//` or a dot segment would be read differently by the endpoint than it is written here.
-        let is_normal =
-            text.is_empty() || text.strip_prefix('/').is_some_and(|rest| rest.split('/').all(|s| !matches!(s, "" | "." | "..")));
-        if !is_path || !is_normal {
-            return Err(bad());
-        }
-        Ok(Self { text: text.into() })
-    }
-
-    /// Replaces the first `prefix_len` bytes of the path (what the match gave), keeping the query.
-    ///
-    /// The rest begins on a segment border, and so does the result: `/coder/x` becomes `/x` or `/v1/x`, `/coder` becomes `/` or
-    /// `/v1`; no `//` arises. The target `*` stays as it is. One allocation, none when nothing changes.
-    ///
-    /// # Errors
-    /// When the result is too long.
-    pub fn apply(&self, target: &PathAndQuery, prefix_len: usize) -> Result<PathAndQuery, RewriteError> {
-        let path = target.path();
-        let Some((prefix, rest)) = path.split_at_checked(prefix_len) else { return Ok(target.clone()) };
-        if prefix == &*self.text || !path.starts_with('/') {
-            return Ok(target.clone());
-        }
-        // The border is the match's promise; should it be broken, the path is still cut into segments.
-        let joint = if rest.starts_with('/') || (rest.is_empty() && !self.text.is_empty()) { "" } else { "/" };
-        let (mark, query) = target.query().map_or(("", ""), |query| ("?", query));
-        let parts = [&self.text, joint, rest, mark, query];
-        let len = parts.iter().map(|part| part.len()).sum();
-        if len > LONGEST {
-            return Err(RewriteError::Result);
-        }
-        let mut bytes = BytesMut::with_capacity(len);
-        parts.iter().for_each(|part| bytes.put_slice(part.as_bytes()));
-        PathAndQuery::from_maybe_shared(bytes.freeze()).map_err(|_| RewriteError::Result)
-    }
-}
-
-/// Header fields to remove, then to set.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct HeaderEdit {
-    set: Box<[(HeaderName, HeaderValue)]>,
+#[derive(Clone, Debug)]
+struct Edits {
     remove: Box<[HeaderName]>,
+    set: Box<[(HeaderName, HeaderValue)]>,
 }
 
-impl HeaderEdit {
-    /// Takes what to set and what to remove; a name in both is set, a name set several times gets several lines.
-    pub fn new(set: &[(HeaderName, HeaderValue)], remove: &[HeaderName]) -> Self {
-        Self { set: set.into(), remove: remove.into() }
+impl Rewriter {
+    /// Prepares `rewrite`.
+    pub fn new(rewrite: &model::Rewrite) -> Self {
+        Self {
+            prefix: rewrite.prefix.as_deref().map(Prefix::new),
+            request: Edits::new(&rewrite.remove_headers, &rewrite.set_headers),
+            response: Edits::new(&rewrite.remove_response_headers, &rewrite.set_response_headers),
+        }
     }
 
-    /// Tells whether it changes nothing.
-    pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.remove.is_empty()
+    /// Returns `old` with its first `prefix_len` bytes replaced and its query kept; `None` when nothing changes.
+    pub fn path(&self, old: &PathAndQuery, prefix_len: usize) -> Option<PathAndQuery> {
+        let text = self.prefix.as_ref()?.replace(old, prefix_len)?;
+        if text == old.as_str() {
+            return None;
+        }
+        // Made of two valid halves; if that should ever fail, the path that was matched is the safe one.
+        PathAndQuery::from_maybe_shared(Bytes::from(text)).ok()
     }
 
-    /// Edits in place: a set field replaces every line of its name, with a shared copy of the prebuilt value.
-    ///
-    /// # Errors
-    /// When the map is full (more than 24,000 fields), which the listener's limits prevent.
-    pub fn apply(&self, headers: &mut HeaderMap) -> Result<(), MaxSizeReached> {
+    /// Edits a request's headers in place: removes, then sets.
+    pub fn request(&self, headers: &mut HeaderMap) {
+        self.request.apply(headers);
+    }
+
+    /// Edits a response's headers in place: removes, then sets.
+    pub fn response(&self, headers: &mut HeaderMap) {
+        self.response.apply(headers);
+    }
+}
+
+impl Prefix {
+    pub(super) fn new(replacement: &str) -> Self {
+        let mut base = String::with_capacity(replacement.len() + 1);
+        for segment in replacement.split('/').filter(|segment| !segment.is_empty()) {
+            base.push('/');
+            base.push_str(segment);
+        }
+        let slash = if base.is_empty() || replacement.ends_with('/') { "/" } else { "" };
+        Self { alone: format!("{base}{slash}").into(), base: base.into() }
+    }
+
+    /// Returns path and query after the change; `None` when the path has no such prefix, as `*` has none.
+    pub(super) fn replace(&self, old: &PathAndQuery, prefix_len: usize) -> Option<String> {
+        let path = old.path();
+        if !path.starts_with('/') {
+            return None;
+        }
+        // A route that takes every path has the prefix `/`.
+        let rest = path.get(prefix_len.max(1)..)?;
+        let inner = rest.trim_start_matches('/');
+        let query = old.query();
+        let mut text = String::with_capacity(self.alone.len() + rest.len() + query.map_or(0, str::len) + 2);
+        if rest.is_empty() {
+            text.push_str(&self.alone);
+        } else {
+            text.push_str(&self.base);
+            text.push('/');
+            text.push_str(inner);
+        }
+        if let Some(query) = query {
+            text.push('?');
+            text.push_str(query);
+        }
+        Some(text)
+    }
+}
+
+impl Edits {
+    fn new(remove: &[HeaderName], set: &[(HeaderName, HeaderValue)]) -> Self {
+        Self { remove: remove.into(), set: set.into() }
+    }
+
+    fn apply(&self, headers: &mut HeaderMap) {
         for name in &self.remove {
             headers.remove(name);
         }
-        for (at, (name, value)) in self.set.iter().enumerate() {
-            let again = self.set.iter().take(at).any(|(earlier, _)| earlier == name);
-            if again {
-                headers.try_append(name, value.clone())?;
-            } else {
-                headers.try_insert(name, value.clone())?;
-            }
+        for (name, value) in &self.set {
+            // A map that is full (32,768 names) stays as it is rather than panic.
+            let _replaced = headers.try_insert(name, value.clone());
         }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn rewritten(target: &str, prefix: &str, replacement: &str) -> String {
-        let target: PathAndQuery = target.parse().unwrap();
-        PrefixRewrite::new(replacement).unwrap().apply(&target, prefix.len()).unwrap().to_string()
-    }
-
-    #[test]
-    fn a_prefix_is_replaced_on_segment_borders() {
-        for (target, prefix, replacement, want) in [
-            ("/coder/x", "/coder", "/", "/x"),
-            ("/coder", "/coder", "/", "/"),
-            ("/coder/", "/coder", "/", "/"),
-            ("/coder", "/coder", "/v1", "/v1"),
-            ("/coder/", "/coder", "/v1", "/v1/"),
-            ("/coder/x", "/coder", "/v1", "/v1/x"),
-            ("/coder/x", "/coder", "/v1/", "/v1/x"),
-            ("/coder", "/coder", "/v1/", "/v1"),
-            ("/coder/x", "/coder", "", "/x"),
-            ("/coder", "/coder", "", "/"),
-            ("/x", "", "/v1", "/v1/x"),
-            ("/", "", "/v1", "/v1/"),
-            ("/x", "", "/", "/x"),
-            ("/a/b/c", "/a/b", "/z", "/z/c"),
-        ] {
-            assert_eq!(rewritten(target, prefix, replacement), want, "{target} {prefix} {replacement}");
-        }
-    }
-
-    #[test]
-    fn the_query_is_kept() {
-        assert_eq!(rewritten("/coder?a=1", "/coder", "/"), "/?a=1");
-        assert_eq!(rewritten("/coder/x?a=/coder&b", "/coder", "/v1"), "/v1/x?a=/coder&b");
-        assert_eq!(rewritten("/coder/x?", "/coder", "/v1"), "/v1/x?");
-    }
-
-    #[test]
-    fn a_prefix_length_that_does_not_fit_does_no_harm() {
-        assert_eq!(rewritten("/a", "/longer", "/v1"), "/a");
-        assert_eq!(rewritten("/coders", "/coder", "/v1"), "/v1/s");
-        assert_eq!(rewritten("*", "", "/v1"), "*");
-    }
-
-    #[test]
-    fn replacements_that_are_no_paths_are_refused() {
-        for bad in ["v1", "/a b", "/v1?x", "/v1#x", "//", "/a//b", "/a/../b", "/./", "/a//", "*"] {
-            assert_eq!(PrefixRewrite::new(bad), Err(RewriteError::Replacement(bad.to_owned())));
-        }
-    }
-
-    #[test]
-    fn a_result_that_is_too_long_is_an_error() {
-        let target: PathAndQuery = format!("/{}", "x".repeat(65_000)).parse().unwrap();
-        let long = PrefixRewrite::new(&format!("/{}", "y".repeat(1_000))).unwrap();
-        assert_eq!(long.apply(&target, 0), Err(RewriteError::Result));
-    }
-
-    fn edit(set: &[(&'static str, &'static str)], remove: &[&'static str]) -> HeaderEdit {
-        let set: Vec<_> =
-            set.iter().map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value))).collect();
-        let remove: Vec<_> = remove.iter().map(|&name| HeaderName::from_static(name)).collect();
-        HeaderEdit::new(&set, &remove)
-    }
-
-    #[test]
-    fn headers_are_removed_and_set_in_place() {
-        let mut headers = HeaderMap::new();
-        for (name, value) in [("cookie", "a"), ("cookie", "b"), ("x-pool", "old"), ("x-pool", "older"), ("accept", "*/*")] {
-            headers.append(name, HeaderValue::from_static(value));
-        }
-        edit(&[("x-pool", "coders"), ("x-new", "1")], &["cookie", "absent"]).apply(&mut headers).unwrap();
-        let mut lines: Vec<_> = headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap())).collect();
-        lines.sort();
-        assert_eq!(lines, ["accept: */*", "x-new: 1", "x-pool: coders"]);
-    }
-
-    #[test]
-    fn a_name_both_removed_and_set_is_set_and_a_name_set_twice_has_two_lines() {
-        let mut headers = HeaderMap::new();
-        headers.insert("x-a", HeaderValue::from_static("old"));
-        edit(&[("x-a", "1"), ("x-a", "2")], &["x-a"]).apply(&mut headers).unwrap();
-        let values: Vec<_> = headers.get_all("x-a").iter().collect();
-        assert_eq!(values, ["1", "2"]);
-        assert!(edit(&[], &[]).is_empty() && !edit(&[], &["x-a"]).is_empty());
     }
 }

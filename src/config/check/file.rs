@@ -59,7 +59,10 @@ fn implied_names(file: &File, report: &mut Report<'_>) {
     for listener in &file.listeners.0 {
         let name = &listener.value.name.value;
         if let Some(pool) = listener.value.pool.as_ref().filter(|_| routes.contains(name)) {
-            report.error(pool.id, format!("this makes a route \"{name}\", as the listener is called, but a route has that name already"));
+            report.error(
+                pool.id,
+                format!("this makes a route \"{name}\", as the listener is called, but a route has that name already"),
+            );
         }
     }
 }
@@ -76,7 +79,8 @@ fn references(file: &File, report: &mut Report<'_>) {
 }
 
 fn refer(kind: &str, name: &Text<Id>, known: &HashSet<&str>, report: &mut Report<'_>) {
-    if known.contains(name.value.as_str()) {
+    // A guess compares with every name, which is too much for more errors than anybody reads.
+    if known.contains(name.value.as_str()) || report.is_full() {
         return;
     }
     let mut sorted: Vec<&str> = known.iter().copied().collect();
@@ -113,6 +117,7 @@ fn usage(file: &File, report: &mut Report<'_>) {
 fn admin(file: &File, report: &mut Report<'_>) {
     let Some(bind) = file.admin.bind.as_ref().and_then(OrNone::as_option) else { return };
     if !bind.value.0.ip().to_canonical().is_loopback() && file.admin.token.is_none() {
-        report.warn(bind.id, "the admin server can be reached from elsewhere and has no token: it answers reads and refuses writes");
+        report
+            .warn(bind.id, "the admin server can be reached from elsewhere and has no token: it answers reads and refuses writes");
     }
 }

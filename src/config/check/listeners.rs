@@ -75,7 +75,8 @@ pub(super) fn binds(file: &File, report: &mut Report<'_>) {
     }
     admin_bind(file, &exact, report);
     for (address, id) in by_port.values().flat_map(|group| overlaps(group)) {
-        report.warn(id, format!("{address} takes connections on every address of this port, and another listener is more specific"));
+        report
+            .warn(id, format!("{address} takes connections on every address of this port, and another listener is more specific"));
     }
 }
 

@@ -19,7 +19,7 @@ pub(super) fn pool(name: &Text<Id>, pool: &Pool, base: &Path, report: &mut Repor
     }
     let endpoints = &pool.endpoints.0;
     let all_idle = endpoints.iter().all(|item| item.value.0.weight.as_ref().is_some_and(|weight| weight.value.is_zero()));
-    if !endpoints.is_empty() && all_idle && pool.discovery.is_none() {
+    if !endpoints.is_empty() && all_idle && report.is_whole(id, "endpoints", endpoints.len()) && pool.discovery.is_none() {
         report.error(name.id, format!("every endpoint of the pool \"{}\" has weight 0", name.value));
     }
     self::endpoints(endpoints, report);

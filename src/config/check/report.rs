@@ -1,6 +1,6 @@
 //! Collects what the checks find, with the places.
 
-use crate::config::problem::Problem;
+use crate::config::problem::{Problem, is_enough};
 use crate::config::tree::{Kind, NodeId, Tree};
 
 /// Errors and warnings of one file.
@@ -38,6 +38,16 @@ impl<'t> Report<'t> {
         self.tree.find(id).and_then(|node| node.get(key)).is_some_and(|node| !node.is_absent())
     }
 
+    /// Tells whether every item of the list under a key of the mapping at `id` could be read, when `read` of them were.
+    pub(super) fn is_whole(&self, id: NodeId, key: &str, read: usize) -> bool {
+        self.tree.find(id).and_then(|node| node.get(key)).is_some_and(|node| node.items().len() == read)
+    }
+
+    /// Tells whether more errors would not be kept, so that no work need go into their wording.
+    pub(super) fn is_full(&self) -> bool {
+        is_enough(self.errors.len())
+    }
+
     /// Tells whether the list under a key of the mapping at `id` has items, readable or not.
     pub(super) fn has_items(&self, id: NodeId, key: &str) -> bool {
         self.tree.find(id).and_then(|node| node.get(key)).is_some_and(|node| match &node.kind {
@@ -70,6 +80,22 @@ impl<'t> Report<'t> {
 
     fn problem(&self, id: NodeId, message: String, suggestion: Option<String>) -> Problem {
         let (line, column) = self.tree.position(id);
-        Problem { file: self.file.to_owned(), line, column, path: self.tree.path(id), message, suggestion }
+        let suggestion = suggestion.map(one_line);
+        Problem {
+            file: self.file.to_owned(),
+            line,
+            column,
+            path: one_line(self.tree.path(id)),
+            message: one_line(message),
+            suggestion,
+        }
     }
+}
+
+/// Keeps what a file says from breaking lines or steering a terminal.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
 }

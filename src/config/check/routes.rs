@@ -49,7 +49,10 @@ fn action(route: &At<Route>, report: &mut Report<'_>) {
         }
         if shares.is_empty() && !report.has_items(route.id, "split") {
             report.error(split.id, "the split names no pool");
-        } else if !shares.is_empty() && shares.iter().all(|share| share.weight.as_ref().is_some_and(|weight| weight.value.0 == 0)) {
+        } else if !shares.is_empty()
+            && report.is_whole(route.id, "split", shares.len())
+            && shares.iter().all(|share| share.weight.as_ref().is_some_and(|weight| weight.value.0 == 0))
+        {
             report.error(split.id, "every pool of the split has weight 0");
         }
     }
@@ -109,12 +112,13 @@ fn matcher(matcher: &Match, report: &mut Report<'_>) {
     }
 }
 
+/// Checks the value of the entry whose key is `id`; it is numbered right behind the key.
 fn value(id: NodeId, value: &ValueMatch, report: &mut Report<'_>) {
     let ValueMatch { exact, regex, present } = value;
     let given = usize::from(exact.is_some()) + usize::from(regex.is_some()) + usize::from(present.is_some());
     if given > 1 {
         report.error(id, "only one of `exact`, `regex`, `present` can be given");
-    } else if given == 0 {
+    } else if given == 0 && !["exact", "regex", "present"].iter().any(|key| report.has_key(id + 1, key)) {
         report.error(id, "one of `exact`, `regex`, `present` is needed");
     }
     if let Some(present) = present.as_ref().filter(|present| !present.value) {

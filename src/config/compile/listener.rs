@@ -40,10 +40,7 @@ fn limits(raw: &raw::Listener) -> Limits {
         connections: raw.connections.as_ref().map_or(default.connections, |count| count.value.0),
         headers: raw.headers.as_ref().map_or(default.headers, |count| u16::try_from(count.value.0).unwrap_or(u16::MAX)),
         header_bytes,
-        request_line: raw
-            .request_line
-            .as_ref()
-            .map_or_else(|| default.request_line.min(header_bytes), |size| narrow(size.value.0)),
+        request_line: raw.request_line.as_ref().map_or_else(|| default.request_line.min(header_bytes), |size| narrow(size.value.0)),
         request_body: match &raw.request_body {
             None => default.request_body,
             Some(limit) => limit.as_option().map(|size| size.value.0),

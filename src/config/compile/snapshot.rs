@@ -35,9 +35,11 @@ pub(in crate::config) fn certificate_files(snapshot: &Snapshot) -> Vec<PathBuf> 
         let pairs = tls.certificates.iter().flat_map(|pair| [&pair.certificate, &pair.key]);
         pairs.chain(tls.client_ca.as_ref())
     });
-    let clients = snapshot.pools.values().filter_map(|pool| pool.upstream.tls.as_ref()).flat_map(|tls| {
-        [&tls.ca, &tls.certificate, &tls.key].into_iter().flatten()
-    });
+    let clients = snapshot
+        .pools
+        .values()
+        .filter_map(|pool| pool.upstream.tls.as_ref())
+        .flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key].into_iter().flatten());
     let mut files: Vec<PathBuf> = servers.chain(clients).cloned().collect();
     files.sort();
     files.dedup();

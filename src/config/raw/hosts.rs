@@ -148,7 +148,20 @@ mod tests {
         assert_eq!(word("*.Example.com"), Some(HostPattern::Below("example.com".to_owned())));
         assert_eq!(word("[::0:1]"), Some(HostPattern::Exact("[::1]".to_owned())));
         assert_eq!(word("10.0.0.1"), Some(HostPattern::Exact("10.0.0.1".to_owned())));
-        for text in ["", "a.*.com", "*a.com", "*.*.com", "a b", "münchen.de", "example.com:8080", "-a.com", "a..b", "[::1", "*.", "*.[::1]x"] {
+        for text in [
+            "",
+            "a.*.com",
+            "*a.com",
+            "*.*.com",
+            "a b",
+            "münchen.de",
+            "example.com:8080",
+            "-a.com",
+            "a..b",
+            "[::1",
+            "*.",
+            "*.[::1]x",
+        ] {
             assert!(HostWord::read(text).is_err(), "{text}");
         }
     }

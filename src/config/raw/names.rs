@@ -100,10 +100,10 @@ impl Textual for HeaderValue {
 
     fn read(text: &str) -> Result<Self, Mistake> {
         // RFC 9110 section 5.5: no white space at either end, and what is not ASCII has no agreed meaning.
-        let is_trimmed = text.trim_matches([' ', '\t']) == text;
+        let is_plain = text.is_ascii() && text.trim_matches([' ', '\t']) == text;
         Self::from_str(text)
             .ok()
-            .filter(|_| is_trimmed)
+            .filter(|_| is_plain)
             .ok_or_else(|| format!("{text:?} is not the value of a header field: visible ASCII, with spaces only inside").into())
     }
 }
@@ -200,7 +200,9 @@ impl Textual for PathText {
             return Err(Mistake { message: format!("a path begins with `/`, found {text:?}"), suggestion });
         }
         if let Some(bad) = text.chars().find(|c| !c.is_ascii_graphic() || matches!(c, '?' | '#')) {
-            return Err(format!("a path has no {bad:?}: other characters are percent-encoded, and a query is matched by `query`").into());
+            return Err(
+                format!("a path has no {bad:?}: other characters are percent-encoded, and a query is matched by `query`").into()
+            );
         }
         // The path of a request is normalised before it is matched, so these would never be met.
         if text.contains("//") || text.split('/').any(|segment| matches!(segment, "." | "..")) {
@@ -240,9 +242,10 @@ impl Textual for RegexText {
             Mistake::from(format!("the regular expression does not compile: {last}"))
         })?;
         // What closes the group above early would be another expression than the one written.
-        regex::RegexBuilder::new(text).size_limit(REGEX_SIZE_LIMIT).build().map_err(|_| {
-            Mistake::from("the regular expression does not compile: unopened group".to_owned())
-        })?;
+        regex::RegexBuilder::new(text)
+            .size_limit(REGEX_SIZE_LIMIT)
+            .build()
+            .map_err(|_| Mistake::from("the regular expression does not compile: unopened group".to_owned()))?;
         Ok(Self(text.to_owned()))
     }
 
@@ -269,9 +272,9 @@ impl Textual for LogLevel {
     fn read(text: &str) -> Result<Self, Mistake> {
         let is_bare = !text.contains(['=', ',']);
         if is_bare && !LEVELS.contains(&text.to_ascii_lowercase().as_str()) {
-            let suggestion = did_you_mean(text, LEVELS)
-                .map(|word| format!("did you mean \"{word}\"?"))
-                .unwrap_or_else(|| format!("levels are {}; directives look like \"info,tidegate::upstream=debug\"", LEVELS.join(", ")));
+            let suggestion = did_you_mean(text, LEVELS).map(|word| format!("did you mean \"{word}\"?")).unwrap_or_else(|| {
+                format!("levels are {}; directives look like \"info,tidegate::upstream=debug\"", LEVELS.join(", "))
+            });
             return Err(Mistake { message: format!("unknown level {text:?}"), suggestion: Some(suggestion) });
         }
         tracing_subscriber::EnvFilter::try_new(text).map_err(|error| Mistake::from(error.to_string()))?;

@@ -254,7 +254,8 @@ mod tests {
     #[test]
     fn sizes_are_bytes_or_have_a_binary_unit() {
         type Any = Size<0, { u64::MAX }>;
-        for (text, bytes) in [("0", 0), ("1024", 1024), ("64KiB", 65_536), ("16MiB", 16 << 20), ("0.5KiB", 512), ("2GiB", 2 << 30)] {
+        for (text, bytes) in [("0", 0), ("1024", 1024), ("64KiB", 65_536), ("16MiB", 16 << 20), ("0.5KiB", 512), ("2GiB", 2 << 30)]
+        {
             assert_eq!(Any::read(text).map(|size| size.0), Ok(bytes), "{text}");
         }
         for text in ["", "1KB", "KiB", "-1", "0.3B", "99999999999999999999", "1e3", "99999999999GiB"] {

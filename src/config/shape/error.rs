@@ -43,6 +43,7 @@ impl ShapeError {
                 self.message = format!("{}, found {}", self.message, node.describe());
             }
             self.message = node.without_secrets(std::mem::take(&mut self.message));
+            self.suggestion = self.suggestion.take().map(|suggestion| node.without_secrets(suggestion));
         }
         self
     }
@@ -66,9 +67,7 @@ impl Error for ShapeError {
     fn custom<T: fmt::Display>(message: T) -> Self {
         let text = message.to_string();
         match text.split_once(SUGGESTION_MARK) {
-            Some((message, suggestion)) => {
-                Self { suggestion: Some(suggestion.to_owned()), ..Self::new(message.to_owned()) }
-            }
+            Some((message, suggestion)) => Self { suggestion: Some(suggestion.to_owned()), ..Self::new(message.to_owned()) },
             None => Self::new(text),
         }
     }

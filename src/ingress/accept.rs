@@ -1,0 +1,88 @@
+//! Accepts connections on one socket of one listener, as long as the listener has room, and gives them to the worker with room.
+
+use std::io;
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::net::{TcpListener, UnixListener};
+use tracing::warn;
+
+use super::stream::Socket;
+use super::view::Slot;
+use super::worker::Worker;
+use crate::registry;
+
+/// How long accepting rests when the system has no file descriptors or memory left: long enough not to spin, short enough to recover.
+const REST: Duration = Duration::from_millis(50);
+
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+impl Listening {
+    fn new(socket: registry::Socket) -> io::Result<Self> {
+        match socket {
+            registry::Socket::Tcp(socket) => TcpListener::from_std(socket).map(Self::Tcp),
+            registry::Socket::Unix(socket) => UnixListener::from_std(socket).map(Self::Unix),
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_accept(cx).map_ok(|(stream, peer)| (Socket::Tcp(stream), Some(peer))),
+            Self::Unix(socket) => socket.poll_accept(cx).map_ok(|(stream, _)| (Socket::Unix(stream), None)),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        std::future::poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// Takes what is in the backlog, without waiting.
+    async fn accept_now(&self) -> Option<(Socket, Option<SocketAddr>)> {
+        std::future::poll_fn(|cx| match self.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+            Poll::Pending => Poll::Ready(None),
+        })
+        .await
+    }
+}
+
+/// Accepts until the slot is stopped; then takes what is already in the backlog, so that nobody who got through is turned away.
+///
+/// At the listener's limit the next connection is accepted and waits for its turn, and all behind it wait in the backlog.
+pub(super) async fn run(worker: Rc<Worker>, slot: Rc<Slot>, socket: registry::Socket) {
+    let listening = match Listening::new(socket) {
+        Ok(listening) => listening,
+        Err(error) => {
+            warn!(listener = %slot.view().name, %error, "Cannot accept.");
+            return;
+        }
+    };
+    loop {
+        // Cancel safe, both: nothing is accepted unless it is returned.
+        let accepted = tokio::select! {
+            accepted = listening.accept() => accepted,
+            () = slot.stopped() => break,
+        };
+        match accepted {
+            Ok((socket, peer)) => worker.place(slot.number, socket, peer, slot.gate.enter().await),
+            Err(error) => rest_after(&slot, &error).await,
+        }
+    }
+    while let Some((socket, peer)) = listening.accept_now().await {
+        worker.place(slot.number, socket, peer, slot.gate.enter().await);
+    }
+}
+
+async fn rest_after(slot: &Slot, error: &io::Error) {
+    // The client gave up while it waited: its own business.
+    if !matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
+        slot.view().counters.refused();
+        warn!(listener = %slot.view().name, %error, "A connection could not be accepted.");
+        tokio::time::sleep(REST).await;
+    }
+}

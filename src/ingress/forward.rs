@@ -1,0 +1,146 @@
+//! The edits that a proxy owes a request on its way in and a response on its way out (RFC 9110 section 7.6).
+//!
+//! Headers are edited in place, and their order of edits matters: what the client's `Connection` names goes first, so that it cannot
+//! remove what is added here.
+
+use bytes::Bytes;
+use http::header::{EXPECT, HOST};
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
+use hyper::body::Incoming;
+
+use super::connection::Client;
+use super::view::{RouteView, View};
+use crate::kit::hash;
+use crate::message::{Refusal, hop, host, normalise, trace};
+use crate::model::{HashKey, Pool, Reason, Redirect, Strategy};
+use crate::pool::Download;
+use crate::route;
+
+/// Whom a request is for.
+#[derive(Debug)]
+pub(super) struct Target {
+    /// In lower case, without port; empty when HTTP/1.0 names none.
+    pub(super) host: String,
+}
+
+/// Finds whom a request is for, brings its path into normal form and its target into origin form.
+pub(super) fn target(request: &mut Request<Incoming>) -> Result<Target, Refusal> {
+    if request.method() == Method::CONNECT {
+        return Err(Refusal::new(Reason::ConnectRefused, "this proxy opens no tunnels to other hosts"));
+    }
+    // RFC 9112 section 3.2.2 and RFC 9113 section 8.3.1: the authority of the target replaces `Host`.
+    if let Some(authority) = request.uri().authority() {
+        let value = HeaderValue::try_from(authority.as_str())
+            .map_err(|_| Refusal::new(Reason::InvalidHost, "the authority is not a valid field value"))?;
+        request.headers_mut().insert(HOST, value);
+    }
+    let host = match single_host(request.headers())? {
+        Some(value) => host::parse(value.as_bytes())?.name.into_owned(),
+        None if request.version() <= Version::HTTP_10 => String::new(),
+        None => return Err(Refusal::new(Reason::InvalidHost, "the request names no host")),
+    };
+    let clean = match normalise::path(request.method(), request.uri().path())? {
+        std::borrow::Cow::Borrowed(_) if request.uri().authority().is_none() => None,
+        path => Some(with_query(&path, request.uri().query())?),
+    };
+    if let Some(clean) = clean {
+        *request.uri_mut() = Uri::from(clean);
+    }
+    Ok(Target { host })
+}
+
+fn single_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Refusal> {
+    let mut values = headers.get_all(HOST).iter();
+    let first = values.next();
+    match values.next() {
+        Some(_) => Err(Refusal::new(Reason::InvalidHost, "Host is repeated")),
+        None => Ok(first),
+    }
+}
+
+fn with_query(path: &str, query: Option<&str>) -> Result<PathAndQuery, Refusal> {
+    let text = match query {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    };
+    PathAndQuery::try_from(text).map_err(|_| Refusal::new(Reason::InvalidTarget, "the path is not valid in normal form"))
+}
+
+/// Returns the hashed key of a request for a pool that asks for one.
+pub(super) fn hash_key(pool: &Pool, client: &Client, view: &View, request: &Request<Incoming>) -> Option<u64> {
+    if pool.strategy != Strategy::ConsistentHashing {
+        return None;
+    }
+    let headers = request.headers();
+    match &pool.hash.key {
+        HashKey::Header(name) => headers.get(name).map(|value| hash::stable(value.as_bytes())),
+        HashKey::Cookie(name) => route::cookie(headers, name).map(|value| hash::stable(value.as_bytes())),
+        HashKey::Query(name) => route::query_value(request.uri().query()?, name).map(|value| hash::stable(value.as_bytes())),
+        HashKey::Path => Some(hash::stable(request.uri().path().as_bytes())),
+        HashKey::ClientAddress => {
+            client.forwarded.address(headers, &view.forwarding.trusted).map(|address| hash::stable(address.to_string().as_bytes()))
+        }
+    }
+}
+
+/// Returns the capabilities that the request itself requires.
+pub(super) fn required(headers: &HeaderMap) -> Result<Vec<Box<str>>, Refusal> {
+    if !headers.contains_key(&route::REQUIRE) {
+        return Ok(Vec::new());
+    }
+    route::required(headers)
+        .map(|names| names.into_iter().map(Into::into).collect())
+        .map_err(|_| Refusal::new(Reason::MalformedRequest, "x-tidegate-require names too many or too long capabilities"))
+}
+
+/// Edits a request for its endpoint.
+pub(super) fn edit_request(
+    client: &Client,
+    view: &View,
+    route: &RouteView,
+    prefix_len: usize,
+    (trace, span): (u128, u64),
+    request: &mut Request<Incoming>,
+) {
+    let version = request.version();
+    if let Some(rewritten) = request.uri().path_and_query().and_then(|old| route.rewriter.path(old, prefix_len)) {
+        *request.uri_mut() = Uri::from(rewritten);
+    }
+    let headers = request.headers_mut();
+    hop::strip(headers);
+    // Answered here: hyper says 100 when the endpoint takes the first byte of the body.
+    headers.remove(EXPECT);
+    client.forwarded.apply(headers);
+    view.via.append(headers, version);
+    trace::ensure(headers, trace, span);
+    route.rewriter.request(headers);
+    *request.version_mut() = Version::HTTP_11;
+}
+
+/// Edits a response for its client.
+pub(super) fn edit_response(view: &View, route: &RouteView, response: &mut Response<Download>) {
+    let version = response.version();
+    let headers = response.headers_mut();
+    hop::strip(headers);
+    view.via.append(headers, version);
+    route.rewriter.response(headers);
+    // hyper lowers it for a client that speaks less.
+    *response.version_mut() = Version::HTTP_11;
+}
+
+/// Builds a redirect's answer; `None` when the parts make no valid location.
+pub(super) fn redirect(
+    redirect: &Redirect,
+    scheme: &str,
+    headers: &HeaderMap,
+    uri: &Uri,
+    prefix_len: usize,
+) -> Option<Response<Bytes>> {
+    let host = headers.get(HOST).and_then(|value| value.to_str().ok());
+    let location = route::location(redirect, scheme, host, uri, prefix_len)?;
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = redirect.status;
+    response.headers_mut().insert(http::header::LOCATION, location);
+    Some(response)
+}

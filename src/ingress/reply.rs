@@ -1,0 +1,150 @@
+//! What a client gets: an endpoint's response on its way, or an answer made here.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, DATE};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode};
+use http_body::{Body, Frame, SizeHint};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimePrinter;
+
+use super::record::Record;
+use crate::message::body::Cut;
+use crate::model::{FixedResponse, Outcome};
+use crate::pool::Download;
+
+/// The body of a response to a client; when it is dropped, its request is over and is recorded.
+#[derive(Debug)]
+pub(super) struct ReplyBody {
+    content: Content,
+    record: Option<Record>,
+}
+
+#[derive(Debug)]
+enum Content {
+    /// Made here, in one piece.
+    Made(Option<Bytes>),
+    /// An endpoint's.
+    Passed(Download),
+    /// Cut: what is missing was not sent.
+    Cut(Cut),
+}
+
+impl ReplyBody {
+    pub(super) const fn made(content: Option<Bytes>, record: Record) -> Self {
+        Self { content: Content::Made(content), record: Some(record) }
+    }
+
+    pub(super) const fn passed(download: Download, record: Record) -> Self {
+        Self { content: Content::Passed(download), record: Some(record) }
+    }
+
+    /// A body whose request goes on elsewhere, and is recorded there.
+    pub(super) const fn switched() -> Self {
+        Self { content: Content::Made(None), record: None }
+    }
+
+    fn count(&mut self, frame: &Frame<Bytes>) {
+        if let (Some(record), Some(data)) = (&mut self.record, frame.data_ref()) {
+            record.sent(data.len());
+        }
+    }
+}
+
+impl Body for ReplyBody {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = &mut *self;
+        let frame = match &mut this.content {
+            Content::Made(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
+            Content::Passed(download) => Pin::new(download).poll_frame(cx),
+            Content::Cut(cut) => Poll::Ready(Some(Err(*cut))),
+        };
+        match &frame {
+            Poll::Ready(Some(Ok(frame))) => this.count(frame),
+            Poll::Ready(Some(Err(cut))) => this.content = Content::Cut(*cut),
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.content {
+            Content::Made(content) => content.is_none(),
+            Content::Passed(download) => download.is_end_stream(),
+            Content::Cut(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.content {
+            Content::Made(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
+            Content::Passed(download) => download.size_hint(),
+            Content::Cut(_) => SizeHint::default(),
+        }
+    }
+}
+
+impl Drop for ReplyBody {
+    fn drop(&mut self) {
+        let outcome = match &self.content {
+            Content::Cut(cut) => Outcome::Truncated(cut.0),
+            Content::Passed(download) if !download.is_over() => Outcome::Aborted,
+            Content::Made(Some(_)) => Outcome::Aborted,
+            Content::Passed(_) | Content::Made(None) => Outcome::Completed,
+        };
+        if let Some(record) = self.record.take() {
+            record.finish(outcome);
+        }
+    }
+}
+
+/// An answer from the file, prepared.
+#[derive(Debug)]
+pub(super) struct Fixed {
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Bytes,
+}
+
+impl Fixed {
+    pub(super) fn new(response: &FixedResponse) -> Self {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &response.headers {
+            headers.append(name.clone(), value.clone());
+        }
+        Self { status: response.status, headers, body: Bytes::from(response.body.clone()) }
+    }
+
+    pub(super) fn response(&self) -> Response<Bytes> {
+        let mut response = Response::new(self.body.clone());
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers.clone();
+        response
+    }
+}
+
+/// Sends `made` as the answer to a request of `method`, recorded by `record`.
+pub(super) fn send_made(made: Response<Bytes>, method: &Method, mut record: Record) -> Response<ReplyBody> {
+    let (mut head, body) = made.into_parts();
+    // RFC 9110 section 6.6.1: who makes a response dates it.
+    if let Some(now) = http_date() {
+        head.headers.insert(DATE, now);
+    }
+    record.answered(head.status, None);
+    let bodiless = head.status.is_informational() || matches!(head.status.as_u16(), 204 | 304);
+    if *method == Method::HEAD && !bodiless {
+        head.headers.insert(CONTENT_LENGTH, HeaderValue::from(body.len()));
+    }
+    let content = (*method != Method::HEAD && !bodiless && !body.is_empty()).then_some(body);
+    Response::from_parts(head, ReplyBody::made(content, record))
+}
+
+fn http_date() -> Option<HeaderValue> {
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()).ok()?;
+    HeaderValue::try_from(text).ok()
+}

@@ -1,0 +1,259 @@
+//! A request, from its head to the head of its answer: checked, matched, edited, sent through its route's stack.
+
+use std::convert::Infallible;
+use std::rc::Rc;
+
+use http::header::{CONNECTION, CONTENT_LENGTH};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
+use tower::Service;
+
+use super::connection::Client;
+use super::forward::{self, Target};
+use super::record::Record;
+use super::reply::{self, ReplyBody};
+use super::upgrade;
+use super::view::{ActionView, Destination, RouteView, View};
+use crate::kit::clock;
+use crate::message::body::Upload;
+use crate::message::problem::{Kind, Problem};
+use crate::message::{Refusal, hop, request_id};
+use crate::model::{Failure, Reason};
+use crate::pool::{Call, Denied, Reply};
+use crate::route::{Matched, Miss, Query};
+
+/// Why a request is answered here.
+struct Refused {
+    failure: Failure,
+    detail: std::borrow::Cow<'static, str>,
+    /// For `Allow`, when other methods would be taken.
+    allow: Option<HeaderValue>,
+}
+
+impl From<Refusal> for Refused {
+    fn from(refusal: Refusal) -> Self {
+        Self { failure: refusal.into(), detail: refusal.detail.into(), allow: None }
+    }
+}
+
+impl Refused {
+    fn new(reason: Reason, detail: &'static str) -> Self {
+        Refusal::new(reason, detail).into()
+    }
+}
+
+/// What an answer made here needs to know of the request, which may be gone by then.
+struct Asker {
+    method: Method,
+    kind: Kind,
+    version: Version,
+    request_id: Option<HeaderValue>,
+}
+
+/// Answers one request of a connection.
+pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
+    let index = client.seat.watched.progress.begin();
+    let view = client.slot.view();
+    let mut record = Record::new(client.clone(), view.clone(), clock::now());
+    let mut asker =
+        Asker { method: request.method().clone(), kind: Kind::of(request.headers()), version: request.version(), request_id: None };
+    let answered = if let Some(refusal) = client.seat.watched.progress.refusal_of(index) {
+        Err((record, refusal.into()))
+    } else {
+        record.head(request.method(), request.uri(), request.version(), request.headers());
+        answer(&client, &view, request, record, &mut asker).await
+    };
+    let mut response = answered.unwrap_or_else(|(record, refused)| refuse(&view, &asker, refused, record));
+    last_words(&client, &asker, &mut response);
+    Ok(response)
+}
+
+/// What every answer carries, whoever made it.
+fn last_words(client: &Client, asker: &Asker, response: &mut Response<ReplyBody>) {
+    if let Some(id) = &asker.request_id {
+        response.headers_mut().insert(request_id::X_REQUEST_ID, id.clone());
+    }
+    let progress = &client.seat.watched.progress;
+    // After a refused switch the client may have sent bytes that nobody has checked.
+    let switch_refused = progress.is_tunnel() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
+    if asker.version < Version::HTTP_2 && (switch_refused || progress.is_ending()) {
+        response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+}
+
+fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Record) -> Response<ReplyBody> {
+    record.failed(refused.failure.reason);
+    let problem = Problem {
+        failure: refused.failure,
+        detail: &refused.detail,
+        request_id: asker.request_id.as_ref(),
+        kind: asker.kind,
+        name: &view.proxy_name,
+    };
+    let mut made = problem.respond();
+    if let Some(allow) = refused.allow {
+        made.headers_mut().insert(http::header::ALLOW, allow);
+    }
+    if asker.version < Version::HTTP_2 && must_close(refused.failure.reason) {
+        made.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+    }
+    reply::send_made(made, &asker.method, record)
+}
+
+/// Tells whether the rest of the connection cannot be trusted or should not be waited for.
+const fn must_close(reason: Reason) -> bool {
+    matches!(
+        reason,
+        Reason::AmbiguousFraming
+            | Reason::MalformedRequest
+            | Reason::InvalidHost
+            | Reason::TargetTooLong
+            | Reason::HeaderTooLarge
+            | Reason::TooManyHeaders
+            | Reason::BodyTooLarge
+            | Reason::UnknownTransferCoding
+            | Reason::HeaderTimeout
+            | Reason::RequestBodyTimeout
+            | Reason::RequestBodyBroken
+            | Reason::ConnectRefused
+    )
+}
+
+type Answered = Result<Response<ReplyBody>, (Record, Refused)>;
+
+async fn answer(client: &Client, view: &View, mut request: Request<Incoming>, mut record: Record, asker: &mut Asker) -> Answered {
+    let random = (fastrand::u128(..), fastrand::u64(1..));
+    let id = request_id::ensure(request.headers_mut(), random.0);
+    record.request_id(&id);
+    asker.request_id = Some(id);
+    let target = match forward::target(&mut request) {
+        Ok(target) => target,
+        Err(refusal) => return Err((record, refusal.into())),
+    };
+    if view.via.is_loop(request.headers()) {
+        return Err((record, Refused::new(Reason::LoopDetected, "the request has passed this proxy before")));
+    }
+    let (matched, route) = match find(view, &request, &target) {
+        Ok(found) => found,
+        Err(refused) => return Err((record, refused)),
+    };
+    record.routed(&route);
+    match &route.action {
+        ActionView::Respond(fixed) => Ok(reply::send_made(fixed.response(), &asker.method, record)),
+        ActionView::Redirect(redirect) => {
+            match forward::redirect(
+                redirect,
+                client.forwarded.scheme().as_str(),
+                request.headers(),
+                request.uri(),
+                matched.prefix_len,
+            ) {
+                Some(made) => Ok(reply::send_made(made, &asker.method, record)),
+                None => Err((record, Refused::new(Reason::InvalidTarget, "the redirect does not make a valid location"))),
+            }
+        }
+        ActionView::Forward { rotation, pools } => {
+            let Some(destination) = pools.get(rotation.borrow_mut().next()) else {
+                return Err((record, Refused::new(Reason::Internal, "the route has no pool")));
+            };
+            let prepared = Prepared { route: &route, destination, matched, trace: random };
+            pass(client, view, request, &prepared, record).await
+        }
+    }
+}
+
+fn find(view: &View, request: &Request<Incoming>, target: &Target) -> Result<(Matched, Rc<RouteView>), Refused> {
+    let query = Query {
+        host: &target.host,
+        path: request.uri().path(),
+        method: request.method(),
+        headers: request.headers(),
+        query: request.uri().query(),
+    };
+    match view.table.find(&query) {
+        Ok(matched) => match view.route(matched.route) {
+            Some(route) => Ok((matched, route.clone())),
+            None => Err(Refused::new(Reason::Internal, "the route is not known to this worker")),
+        },
+        Err(Miss::NoRoute) => Err(Refused::new(Reason::NoRoute, "no route takes this host, path, headers and query")),
+        Err(Miss::Method(allowed)) => {
+            let mut refused = Refused::new(Reason::MethodNotAllowed, "a route takes this request with another method only");
+            let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
+            refused.allow = HeaderValue::try_from(list).ok();
+            Err(refused)
+        }
+    }
+}
+
+/// What was decided about a request before it is sent.
+struct Prepared<'a> {
+    route: &'a RouteView,
+    destination: &'a Destination,
+    matched: Matched,
+    trace: (u128, u64),
+}
+
+/// Sends a request through its route's stack.
+async fn pass(
+    client: &Client,
+    view: &View,
+    mut request: Request<Incoming>,
+    prepared: &Prepared<'_>,
+    mut record: Record,
+) -> Answered {
+    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if view.limits.request_body.zip(declared).is_some_and(|(limit, declared)| declared > limit) {
+        return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit")));
+    }
+    let key = forward::hash_key(&prepared.destination.pool.model(), client, view, &request);
+    let required = match forward::required(request.headers()) {
+        Ok(required) => required,
+        Err(refusal) => return Err((record, refusal.into())),
+    };
+    let wanted = hop::upgrade_wanted(request.headers()).filter(|_| request.version() == Version::HTTP_11);
+    let client_side = wanted.as_ref().map(|_| hyper::upgrade::on(&mut request));
+    forward::edit_request(client, view, prepared.route, prepared.matched.prefix_len, prepared.trace, &mut request);
+    if let Some(protocol) = wanted {
+        hop::restore_upgrade(request.headers_mut(), protocol);
+    }
+    let idle = prepared.route.model.timeouts.idle;
+    let request = request.map(|body| Upload::new(body, view.limits.request_body, idle));
+    record.uploads(request.body().progress());
+    let call = Call::new(request, required, key, record.started());
+    let mut stack = prepared.destination.stack.clone();
+    match stack.call(call).await {
+        Ok(reply) => Ok(hand_over(view, prepared.route, reply, client_side, record)),
+        Err(denied) => {
+            let Denied { failure, detail, member } = denied;
+            record.tried(member);
+            let broken = client.seat.watched.progress.refusal().filter(|_| failure.reason == Reason::RequestBodyBroken);
+            Err((record, broken.map_or_else(|| Refused { failure, detail, allow: None }, Refused::from)))
+        }
+    }
+}
+
+fn hand_over(
+    view: &View,
+    route: &RouteView,
+    reply: Reply,
+    client_side: Option<OnUpgrade>,
+    mut record: Record,
+) -> Response<ReplyBody> {
+    let Reply { mut response, member, first_byte } = reply;
+    record.tried(Some(member));
+    record.answered(response.status(), Some(first_byte));
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let protocol = if switched { hop::upgrade_wanted(response.headers()) } else { None };
+    forward::edit_response(view, route, &mut response);
+    match (protocol, client_side) {
+        (Some(protocol), Some(client_side)) => {
+            hop::restore_upgrade(response.headers_mut(), protocol);
+            let endpoint_side = hyper::upgrade::on(&mut response);
+            let (head, body) = response.into_parts();
+            upgrade::tunnel(client_side, endpoint_side, body, route.model.timeouts.idle, record);
+            Response::from_parts(head, ReplyBody::switched())
+        }
+        _ => response.map(|body| ReplyBody::passed(body, record)),
+    }
+}

@@ -1,0 +1,176 @@
+//! A listener and its routes as one worker sees them: everything a request needs, resolved beforehand.
+
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use rustls::ServerConfig;
+use tokio::sync::Notify;
+
+use crate::message::via::Via;
+use crate::model::{Action, Forwarding, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot};
+use crate::pool::{self, Stack};
+use crate::registry::{Gate, LiveListener};
+use crate::route::{Rewriter, Rotation, Table};
+use crate::telemetry::access_log;
+use crate::telemetry::metrics::{ListenerCounters, RequestCounters, Shard};
+
+use super::reply::Fixed;
+
+/// A listener of this worker. It stays while its address stays; its view is replaced by reloads.
+#[derive(Debug)]
+pub(super) struct Slot {
+    pub(super) number: u64,
+    pub(super) gate: Arc<Gate>,
+    view: RefCell<Rc<View>>,
+    stopping: Cell<bool>,
+    stop: Notify,
+}
+
+impl Slot {
+    pub(super) fn new(live: &LiveListener, view: Rc<View>) -> Self {
+        Self {
+            number: live.number,
+            gate: live.gate.clone(),
+            view: RefCell::new(view),
+            stopping: Cell::new(false),
+            stop: Notify::new(),
+        }
+    }
+
+    pub(super) fn view(&self) -> Rc<View> {
+        self.view.borrow().clone()
+    }
+
+    pub(super) fn set_view(&self, view: Rc<View>) {
+        *self.view.borrow_mut() = view;
+    }
+
+    /// Accept nothing more.
+    pub(super) fn stop(&self) {
+        self.stopping.set(true);
+        self.stop.notify_waiters();
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stopping.get()
+    }
+
+    /// Waits until nothing more should be accepted. Cancel safe.
+    pub(super) async fn stopped(&self) {
+        let stop = self.stop.notified();
+        if !self.stopping.get() {
+            stop.await;
+        }
+    }
+}
+
+/// Everything that a request of a listener needs.
+#[derive(Debug)]
+pub(super) struct View {
+    pub(super) name: Id,
+    pub(super) protocol: ListenerProtocol,
+    pub(super) proxy_protocol: bool,
+    pub(super) limits: Limits,
+    pub(super) timeouts: ListenerTimeouts,
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) table: Arc<Table>,
+    /// At the places that the table names.
+    routes: Vec<Option<Rc<RouteView>>>,
+    pub(super) counters: Arc<ListenerCounters>,
+    /// For requests that no route took.
+    pub(super) unrouted: Arc<RequestCounters>,
+    pub(super) forwarding: Arc<Forwarding>,
+    pub(super) via: Rc<Via>,
+    /// The name in `Proxy-Status`.
+    pub(super) proxy_name: Rc<str>,
+    pub(super) access_log: Option<access_log::Handle>,
+}
+
+/// Everything that a request of a route needs.
+#[derive(Debug)]
+pub(super) struct RouteView {
+    pub(super) model: Arc<Route>,
+    pub(super) rewriter: Rewriter,
+    pub(super) action: ActionView,
+    pub(super) counters: Arc<RequestCounters>,
+}
+
+/// What happens to a request.
+#[derive(Debug)]
+pub(super) enum ActionView {
+    /// It goes to one of these pools.
+    Forward { rotation: RefCell<Rotation>, pools: Vec<Destination> },
+    /// It is sent elsewhere.
+    Redirect(Redirect),
+    /// It is answered here.
+    Respond(Fixed),
+}
+
+/// A pool with the route's policies around it.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) pool: Rc<pool::Local>,
+    pub(super) stack: Stack,
+}
+
+/// What views are built from.
+pub(super) struct Parts<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) pools: &'a HashMap<Id, Rc<pool::Local>>,
+    pub(super) metrics: &'a Shard,
+    pub(super) access_log: Option<access_log::Handle>,
+    pub(super) via: Rc<Via>,
+}
+
+impl View {
+    pub(super) fn new(live: &LiveListener, parts: &Parts<'_>) -> Self {
+        let model = &*live.model;
+        let takes = |route: &Route| route.matcher.listeners.is_empty() || route.matcher.listeners.contains(&model.name);
+        let routes = parts.snapshot.routes.iter();
+        Self {
+            name: model.name.clone(),
+            protocol: model.protocol,
+            proxy_protocol: model.proxy_protocol,
+            limits: model.limits.clone(),
+            timeouts: model.timeouts.clone(),
+            tls: live.tls.clone(),
+            table: live.table.clone(),
+            routes: routes.map(|route| takes(route).then(|| Rc::new(RouteView::new(route, model, parts)))).collect(),
+            counters: parts.metrics.listener(&model.name),
+            unrouted: parts.metrics.request(&model.name, None),
+            forwarding: parts.snapshot.forwarding.clone(),
+            via: parts.via.clone(),
+            proxy_name: parts.snapshot.forwarding.name.as_str().into(),
+            access_log: parts.access_log.clone(),
+        }
+    }
+
+    pub(super) fn route(&self, index: usize) -> Option<&Rc<RouteView>> {
+        self.routes.get(index)?.as_ref()
+    }
+}
+
+impl RouteView {
+    fn new(route: &Arc<Route>, listener: &Listener, parts: &Parts<'_>) -> Self {
+        let action = match &route.action {
+            Action::Redirect(redirect) => ActionView::Redirect(redirect.clone()),
+            Action::Respond(response) => ActionView::Respond(Fixed::new(response)),
+            Action::Forward(splits) => {
+                // Every pool that a route names exists: an invariant of the snapshot.
+                let known = splits.iter().filter_map(|split| Some((split.weight, parts.pools.get(&split.pool)?)));
+                let (weights, pools): (Vec<u32>, Vec<_>) = known
+                    .map(|(weight, pool)| (weight, Destination { pool: pool.clone(), stack: pool::build(route, pool) }))
+                    .unzip();
+                ActionView::Forward { rotation: RefCell::new(Rotation::new(&weights)), pools }
+            }
+        };
+        Self {
+            model: route.clone(),
+            rewriter: Rewriter::new(&route.rewrite),
+            action,
+            counters: parts.metrics.request(&listener.name, Some(&route.name)),
+        }
+    }
+}

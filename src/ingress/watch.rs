@@ -1,0 +1,452 @@
+//! What is known of each open client connection, and the sweep that ends those that take too long.
+//!
+//! One sweep for each worker looks at all of its connections a few times a second, instead of a timer for each connection or
+//! request: the request path only stores numbers. Deadlines are therefore kept to within [`sweep_interval`].
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Waker};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+
+use crate::kit::clock::{self, Tick};
+use crate::message::Refusal;
+use crate::model::ListenerTimeouts;
+
+/// How long an answered connection may still be read from, so that the client can read the answer before a reset (RFC 9112 section 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How long a connection that should end stays open unused: a client that is about to send its next request on it must not lose that.
+const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// Sweeps happen at least this often, whatever the timeouts are.
+const SLOWEST_SWEEP: Duration = Duration::from_millis(500);
+
+/// Sweeps happen at most this often.
+const FASTEST_SWEEP: Duration = Duration::from_millis(20);
+
+/// How often a worker with listeners of these timeouts sweeps: an eighth of the shortest, from 20 to 500 ms.
+pub(super) fn sweep_interval<'a>(timeouts: impl Iterator<Item = &'a ListenerTimeouts>) -> Duration {
+    timeouts
+        .flat_map(|t| [t.handshake, t.header, t.keep_alive, t.write])
+        .min()
+        .map_or(SLOWEST_SWEEP, |shortest| (shortest / 8).clamp(FASTEST_SWEEP, SLOWEST_SWEEP))
+}
+
+/// Progress of one connection, stored by its socket wrapper and its requests.
+///
+/// Atomics only because hyper wants an upgradable socket to be `Send`; everything runs on one worker.
+#[derive(Debug)]
+pub(super) struct Progress {
+    opened: Tick,
+    handshaking: AtomicBool,
+    busy: AtomicU32,
+    served: AtomicU64,
+    last_end: AtomicU64,
+    head_since: AtomicU64,
+    stalled_since: AtomicU64,
+    linger_since: AtomicU64,
+    ending_since: AtomicU64,
+    head_expired: AtomicBool,
+    tunnel: AtomicBool,
+    refusal: OnceLock<(u64, Refusal)>,
+}
+
+impl Progress {
+    pub(super) fn new(now: Tick) -> Self {
+        Self {
+            opened: now,
+            handshaking: AtomicBool::new(true),
+            busy: AtomicU32::new(0),
+            served: AtomicU64::new(0),
+            last_end: AtomicU64::new(0),
+            head_since: AtomicU64::new(0),
+            stalled_since: AtomicU64::new(0),
+            linger_since: AtomicU64::new(0),
+            ending_since: AtomicU64::new(0),
+            head_expired: AtomicBool::new(false),
+            tunnel: AtomicBool::new(false),
+            refusal: OnceLock::new(),
+        }
+    }
+
+    /// The PROXY header and the TLS handshake are done.
+    pub(super) fn established(&self) {
+        self.handshaking.store(false, Relaxed);
+    }
+
+    /// A request began; returns which one it is, from 1.
+    pub(super) fn begin(&self) -> u64 {
+        self.busy.store(self.busy.load(Relaxed) + 1, Relaxed);
+        let served = self.served.load(Relaxed) + 1;
+        self.served.store(served, Relaxed);
+        served
+    }
+
+    /// A request ended.
+    pub(super) fn end(&self, now: Tick) {
+        self.busy.store(self.busy.load(Relaxed).saturating_sub(1), Relaxed);
+        self.last_end.store(now.as_nanos(), Relaxed);
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.busy.load(Relaxed) > 0
+    }
+
+    /// A part of a request's head is here.
+    pub(super) fn head_begun(&self) {
+        mark(&self.head_since);
+    }
+
+    /// The whole head is here.
+    pub(super) fn head_complete(&self) {
+        clear(&self.head_since);
+    }
+
+    /// The client takes no bytes.
+    pub(super) fn write_stalled(&self) {
+        mark(&self.stalled_since);
+    }
+
+    /// The client took bytes.
+    pub(super) fn write_moved(&self) {
+        clear(&self.stalled_since);
+    }
+
+    /// Everything is written, and what the client still sends is thrown away.
+    pub(super) fn lingering(&self) {
+        mark(&self.linger_since);
+    }
+
+    /// The connection should end with the request that is next or running.
+    pub(super) fn last_call(&self) {
+        mark(&self.ending_since);
+    }
+
+    /// Tells whether the next response should be the last.
+    pub(super) fn is_ending(&self) -> bool {
+        self.ending_since.load(Relaxed) != 0
+    }
+
+    /// Tells once that the head took too long.
+    pub(super) fn take_head_expired(&self) -> bool {
+        self.head_expired.load(Relaxed) && self.head_expired.swap(false, Relaxed)
+    }
+
+    /// Request number `index` of the connection, its head or its body, is refused; nothing is read after it.
+    pub(super) fn refuse(&self, index: u64, refusal: Refusal) {
+        // Only the first refusal counts, and nothing can be refused after it.
+        let _ = self.refusal.set((index, refusal));
+    }
+
+    /// Returns why the rest of the connection is refused.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.refusal.get().map(|(_, refusal)| *refusal)
+    }
+
+    /// The last head asked for a protocol switch; what follows is not looked at.
+    pub(super) fn set_tunnel(&self) {
+        self.tunnel.store(true, Relaxed);
+    }
+
+    /// Tells whether the last head asked for a protocol switch.
+    pub(super) fn is_tunnel(&self) -> bool {
+        self.tunnel.load(Relaxed)
+    }
+
+    /// Returns why request number `index` is refused.
+    pub(super) fn refusal_of(&self, index: u64) -> Option<Refusal> {
+        self.refusal.get().filter(|(refused, _)| *refused == index).map(|(_, refusal)| *refusal)
+    }
+
+    fn judge(&self, timeouts: &ListenerTimeouts, now: Tick) -> Order {
+        let over = |since: &AtomicU64, limit: Duration| {
+            let since = since.load(Relaxed);
+            since != 0 && now.since(Tick::from_nanos(since)) >= limit
+        };
+        if self.handshaking.load(Relaxed) {
+            return if now.since(self.opened) >= timeouts.handshake { Order::End } else { Order::None };
+        }
+        if over(&self.linger_since, LINGER) || over(&self.stalled_since, timeouts.write) {
+            return Order::End;
+        }
+        if over(&self.head_since, timeouts.header) {
+            clear(&self.head_since);
+            self.head_expired.store(true, Relaxed);
+            return Order::Look;
+        }
+        if self.is_busy() || self.head_since.load(Relaxed) != 0 || self.linger_since.load(Relaxed) != 0 {
+            return Order::None;
+        }
+        let ending = Tick::from_nanos(self.ending_since.load(Relaxed));
+        let last_used = ending.max(Tick::from_nanos(self.last_end.load(Relaxed)));
+        if self.is_ending() && now.since(last_used) >= LAST_CALL {
+            return Order::Close;
+        }
+        let idle_too_long = if self.served.load(Relaxed) == 0 {
+            now.since(self.opened) >= timeouts.header
+        } else {
+            over(&self.last_end, timeouts.keep_alive)
+        };
+        if idle_too_long { Order::Close } else { Order::None }
+    }
+}
+
+fn mark(slot: &AtomicU64) {
+    if slot.load(Relaxed) == 0 {
+        // Zero means "not since", so the first nanosecond counts as the second.
+        slot.store(clock::now().as_nanos().max(1), Relaxed);
+    }
+}
+
+fn clear(slot: &AtomicU64) {
+    if slot.load(Relaxed) != 0 {
+        slot.store(0, Relaxed);
+    }
+}
+
+/// What a connection's task should do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Nothing special.
+    None,
+    /// Look at its progress: something expired that it can answer.
+    Look,
+    /// Announce the end where the protocol can (GOAWAY).
+    LastCall,
+    /// Close when the running requests have ended.
+    Close,
+    /// End at once.
+    End,
+}
+
+/// One open connection, as its worker sees it.
+#[derive(Debug)]
+pub(super) struct Watched {
+    pub(super) progress: Arc<Progress>,
+    timeouts: RefCell<ListenerTimeouts>,
+    listener: u64,
+    order: Cell<Order>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Watched {
+    /// Remembers whom to wake, and takes the order.
+    pub(super) fn take_order(&self, cx: &Context<'_>) -> Order {
+        let mut waker = self.waker.borrow_mut();
+        if waker.as_ref().is_none_or(|waker| !waker.will_wake(cx.waker())) {
+            *waker = Some(cx.waker().clone());
+        }
+        self.order.replace(Order::None)
+    }
+
+    fn give(&self, order: Order) {
+        self.order.set(order);
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
+    }
+}
+
+/// All open connections of a worker.
+pub(super) struct Connections {
+    slots: RefCell<Vec<Option<Rc<Watched>>>>,
+    free: RefCell<Vec<usize>>,
+    open: Cell<usize>,
+    left: Notify,
+    changed: Box<dyn Fn(usize)>,
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").field("open", &self.open).finish_non_exhaustive()
+    }
+}
+
+/// A place among the open connections; given back on drop.
+#[derive(Debug)]
+pub(super) struct Seat {
+    pub(super) watched: Rc<Watched>,
+    all: Rc<Connections>,
+    index: usize,
+}
+
+impl Connections {
+    /// No connections yet; `changed` is told how many there are whenever that changes.
+    pub(super) fn new(changed: impl Fn(usize) + 'static) -> Self {
+        Self {
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            open: Cell::new(0),
+            left: Notify::new(),
+            changed: Box::new(changed),
+        }
+    }
+
+    fn set_open(&self, open: usize) {
+        self.open.set(open);
+        (self.changed)(open);
+    }
+
+    /// Watches one more connection of the listener with number `listener`.
+    pub(super) fn seat(self: &Rc<Self>, listener: u64, timeouts: &ListenerTimeouts) -> Seat {
+        let watched = Rc::new(Watched {
+            progress: Arc::new(Progress::new(clock::now())),
+            timeouts: RefCell::new(timeouts.clone()),
+            listener,
+            order: Cell::new(Order::None),
+            waker: RefCell::new(None),
+        });
+        let mut slots = self.slots.borrow_mut();
+        let index = self.free.borrow_mut().pop().unwrap_or_else(|| {
+            slots.push(None);
+            slots.len() - 1
+        });
+        slots[index] = Some(watched.clone());
+        self.set_open(self.open.get() + 1);
+        Seat { watched, all: self.clone(), index }
+    }
+
+    /// Waits until no connection is open.
+    pub(super) async fn empty(&self) {
+        while self.open.get() > 0 {
+            self.left.notified().await;
+        }
+    }
+
+    fn for_each(&self, mut visit: impl FnMut(&Watched)) {
+        for watched in self.slots.borrow().iter().flatten() {
+            visit(watched);
+        }
+    }
+
+    /// Gives orders to the connections that took too long.
+    pub(super) fn sweep(&self, now: Tick) {
+        self.for_each(|watched| match watched.progress.judge(&watched.timeouts.borrow(), now) {
+            Order::None => {}
+            order => watched.give(order),
+        });
+    }
+
+    /// Lets every connection of a listener, or of all, end: with the next response, or soon when there is none.
+    pub(super) fn last_call(&self, listener: Option<u64>) {
+        self.for_each(|watched| {
+            if listener.is_none_or(|number| number == watched.listener) {
+                watched.progress.last_call();
+                watched.give(Order::LastCall);
+            }
+        });
+    }
+
+    /// Gives the connections of a listener new timeouts.
+    pub(super) fn set_timeouts(&self, listener: u64, timeouts: &ListenerTimeouts) {
+        self.for_each(|watched| {
+            if watched.listener == listener {
+                watched.timeouts.borrow_mut().clone_from(timeouts);
+            }
+        });
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.all.slots.borrow_mut()[self.index] = None;
+        self.all.free.borrow_mut().push(self.index);
+        self.all.set_open(self.all.open.get() - 1);
+        self.all.left.notify_waiters();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(seconds: u64) -> Tick {
+        Tick::from_nanos(seconds * 1_000_000_000)
+    }
+
+    fn established() -> Progress {
+        let progress = Progress::new(seconds(0));
+        progress.established();
+        progress
+    }
+
+    #[test]
+    fn a_slow_handshake_is_ended() {
+        let progress = Progress::new(seconds(0));
+        let timeouts = ListenerTimeouts::default();
+        assert_eq!(progress.judge(&timeouts, seconds(4)), Order::None);
+        assert_eq!(progress.judge(&timeouts, seconds(5)), Order::End);
+    }
+
+    #[test]
+    fn a_connection_without_a_request_is_closed_after_the_header_timeout() {
+        let progress = established();
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), seconds(9)), Order::None);
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), seconds(10)), Order::Close);
+    }
+
+    #[test]
+    fn an_idle_connection_is_closed_after_keep_alive_and_a_busy_one_never() {
+        let progress = established();
+        assert_eq!(progress.begin(), 1);
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), seconds(10_000)), Order::None);
+        progress.end(seconds(100));
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), seconds(174)), Order::None);
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), seconds(175)), Order::Close);
+    }
+
+    #[test]
+    fn a_slow_head_is_looked_at_once() {
+        let progress = established();
+        progress.head_begun();
+        let late = clock::now() + Duration::from_secs(11);
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), late), Order::Look);
+        assert!(progress.take_head_expired());
+        assert!(!progress.take_head_expired());
+    }
+
+    #[test]
+    fn a_client_that_takes_nothing_is_ended() {
+        let progress = established();
+        progress.begin();
+        progress.write_stalled();
+        let late = clock::now() + Duration::from_secs(61);
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), late), Order::End);
+        progress.write_moved();
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), late), Order::None);
+    }
+
+    #[test]
+    fn an_ending_connection_is_closed_once_it_is_unused_for_the_last_call() {
+        let progress = established();
+        progress.begin();
+        progress.last_call();
+        let end = clock::now();
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), end + Duration::from_secs(100)), Order::None);
+        progress.end(end);
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), end + Duration::from_millis(100)), Order::None);
+        assert_eq!(progress.judge(&ListenerTimeouts::default(), end + Duration::from_millis(300)), Order::Close);
+    }
+
+    #[test]
+    fn seats_are_used_again() {
+        let all = Rc::new(Connections::new(|_| {}));
+        let first = all.seat(1, &ListenerTimeouts::default());
+        let second = all.seat(1, &ListenerTimeouts::default());
+        assert_eq!((first.index, second.index, all.open.get()), (0, 1, 2));
+        drop(first);
+        assert_eq!(all.seat(1, &ListenerTimeouts::default()).index, 0);
+        assert_eq!(all.open(), 1);
+    }
+
+    #[test]
+    fn sweeps_follow_the_shortest_timeout() {
+        let short = ListenerTimeouts { header: Duration::from_millis(400), ..ListenerTimeouts::default() };
+        assert_eq!(sweep_interval([&short].into_iter()), Duration::from_millis(50));
+        assert_eq!(sweep_interval([].into_iter()), SLOWEST_SWEEP);
+    }
+}

@@ -1,0 +1,166 @@
+//! A client's request body on its way to an endpoint: counted, limited, and never silent for longer than allowed.
+//!
+//! Frames pass one by one, as they come. What is deliberately not here: buffering for a replay.
+
+use std::cell::Cell;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::model::Reason;
+
+/// Why a body was cut. As an error of a body it makes hyper cut the message too, so that it never looks complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Cut(pub Reason);
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.0.as_str())
+    }
+}
+
+impl std::error::Error for Cut {}
+
+/// What is known of a request body while it moves; shared by the body and whoever waits for the response.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes: Cell<u64>,
+    cut: Cell<Option<Reason>>,
+}
+
+impl Progress {
+    /// Returns how many bytes have passed.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.get()
+    }
+
+    /// Returns why the body was cut, when it was.
+    pub fn cut(&self) -> Option<Reason> {
+        self.cut.get()
+    }
+}
+
+/// A timer that starts when a body has nothing to give, and is rewound by every frame.
+#[derive(Debug)]
+pub struct IdleTimer {
+    limit: Option<Duration>,
+    waiting: bool,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+impl IdleTimer {
+    /// A timer of `limit`; `None` never ends.
+    pub const fn new(limit: Option<Duration>) -> Self {
+        Self { limit, waiting: false, sleep: None }
+    }
+
+    /// Notes that a frame came.
+    pub const fn moved(&mut self) {
+        self.waiting = false;
+    }
+
+    /// Is ready once nothing came for the whole limit.
+    pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(limit) = self.limit else { return Poll::Pending };
+        match &mut self.sleep {
+            Some(sleep) if self.waiting => sleep.as_mut().poll(cx),
+            slot => {
+                self.waiting = true;
+                let end = Instant::now() + limit;
+                match slot {
+                    Some(sleep) => sleep.as_mut().reset(end),
+                    None => *slot = Some(Box::pin(tokio::time::sleep_until(end))),
+                }
+                slot.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
+            }
+        }
+    }
+}
+
+/// A client's request body.
+#[derive(Debug)]
+pub struct Upload {
+    inner: Option<Incoming>,
+    progress: Option<Rc<Progress>>,
+    left: u64,
+    idle: IdleTimer,
+}
+
+impl Upload {
+    /// No body.
+    pub const fn empty() -> Self {
+        Self { inner: None, progress: None, left: 0, idle: IdleTimer::new(None) }
+    }
+
+    /// Passes on `incoming`, at most `limit` bytes of it, with at most `idle` between two frames.
+    pub fn new(incoming: Incoming, limit: Option<u64>, idle: Option<Duration>) -> Self {
+        if incoming.is_end_stream() {
+            return Self::empty();
+        }
+        Self { inner: Some(incoming), progress: Some(Rc::default()), left: limit.unwrap_or(u64::MAX), idle: IdleTimer::new(idle) }
+    }
+
+    /// Returns the shared progress; `None` when there is no body.
+    pub fn progress(&self) -> Option<Rc<Progress>> {
+        self.progress.clone()
+    }
+
+    fn cut(&mut self, reason: Reason) -> Cut {
+        self.inner = None;
+        if let Some(progress) = &self.progress {
+            progress.cut.set(Some(reason));
+        }
+        Cut(reason)
+    }
+
+    fn count(&mut self, frame: &Frame<Bytes>) -> Result<(), Cut> {
+        let Some(data) = frame.data_ref() else { return Ok(()) };
+        let length = data.len() as u64;
+        if length > self.left {
+            return Err(self.cut(Reason::BodyTooLarge));
+        }
+        self.left -= length;
+        if let Some(progress) = &self.progress {
+            progress.bytes.set(progress.bytes.get() + length);
+        }
+        Ok(())
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = &mut *self;
+        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
+        match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.idle.moved();
+                Poll::Ready(Some(this.count(&frame).map(|()| frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(this.cut(Reason::RequestBodyBroken)))),
+            Poll::Ready(None) => {
+                this.inner = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => this.idle.poll_expired(cx).map(|()| Some(Err(this.cut(Reason::RequestBodyTimeout)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}

@@ -1,0 +1,119 @@
+//! Ends a call that takes too long, from here to the last byte of its response.
+//!
+//! Until the response's head the layer's own timer counts; after it, the end travels with the body. The layer is only in the stack
+//! when its limit is configured.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+use tokio::time::{Instant, Sleep};
+use tower::{Layer, Service};
+
+use super::call::{Call, Denied};
+use crate::model::Reason;
+
+/// Puts a [`Deadline`] around a service.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadlineLayer {
+    limit: Duration,
+    reason: Reason,
+}
+
+impl DeadlineLayer {
+    /// Ends calls after `limit`, for `reason`.
+    pub const fn new(limit: Duration, reason: Reason) -> Self {
+        Self { limit, reason }
+    }
+}
+
+impl<S> Layer<S> for DeadlineLayer {
+    type Service = Deadline<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Deadline { inner, layer: *self }
+    }
+}
+
+/// Ends a call that takes too long.
+#[derive(Clone, Debug)]
+pub struct Deadline<S> {
+    inner: S,
+    layer: DeadlineLayer,
+}
+
+impl<S: Service<Call, Error = Denied>> Service<Call> for Deadline<S> {
+    type Response = S::Response;
+    type Error = Denied;
+    type Future = DeadlineFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut call: Call) -> Self::Future {
+        let end = Instant::now() + self.layer.limit;
+        call.end_by(end, self.layer.reason);
+        DeadlineFuture { inner: self.inner.call(call), sleep: tokio::time::sleep_until(end), reason: self.layer.reason }
+    }
+}
+
+pin_project! {
+    /// Resolves to the response, or to the layer's reason.
+    #[derive(Debug)]
+    pub struct DeadlineFuture<F> {
+        #[pin]
+        inner: F,
+        #[pin]
+        sleep: Sleep,
+        reason: Reason,
+    }
+}
+
+impl<F, R> Future for DeadlineFuture<F>
+where
+    F: Future<Output = Result<R, Denied>>,
+{
+    type Output = Result<R, Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(result) = this.inner.poll(cx) {
+            return Poll::Ready(result);
+        }
+        this.sleep.poll(cx).map(|()| Err(Denied::new(*this.reason, "the time allowed by the route is over")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::kit::clock;
+    use crate::message::body::Upload;
+    use tower::{ServiceExt, service_fn};
+
+    fn call() -> Call {
+        Call::new(http::Request::new(Upload::empty()), Vec::new(), None, clock::now())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_past_its_deadline_is_denied_with_the_layers_reason() {
+        let stuck = service_fn(|_: Call| std::future::pending::<Result<(), Denied>>());
+        let service = DeadlineLayer::new(Duration::from_secs(3), Reason::TotalTimeout).layer(stuck);
+        let before = Instant::now();
+        let denied = service.oneshot(call()).await.unwrap_err();
+        assert_eq!(denied.failure.reason, Reason::TotalTimeout);
+        assert_eq!(before.elapsed(), Duration::from_secs(3));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_earliest_end_travels_with_the_call() {
+        let seen = service_fn(|call: Call| async move { Ok::<_, Denied>(call.end) });
+        let inner = DeadlineLayer::new(Duration::from_secs(1), Reason::AttemptTimeout).layer(seen);
+        let outer = DeadlineLayer::new(Duration::from_secs(5), Reason::TotalTimeout).layer(inner);
+        let expected = Instant::now() + Duration::from_secs(1);
+        assert_eq!(outer.oneshot(call()).await.unwrap(), Some((expected, Reason::AttemptTimeout)));
+    }
+}

@@ -1,0 +1,139 @@
+//! An endpoint's response body on its way to the client: one frame in, one frame out, never coalesced, never delayed.
+//!
+//! It holds what the response uses — the connection and the attempt's place in flight — until its last byte, and gives each back
+//! according to how it ended. A body that ends early becomes an error, so that hyper cuts the client's message too.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::{Instant, Sleep};
+
+use crate::endpoint::Attempt;
+use crate::kit::clock;
+use crate::message::body::{Cut, IdleTimer, Upload};
+use crate::model::{Outcome, Reason};
+use crate::upstream::{self, Lease};
+
+use super::member::Tally;
+
+/// What a running response uses.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) lease: Lease<Upload>,
+    pub(super) attempt: Attempt,
+    pub(super) tally: Tally,
+}
+
+/// An endpoint's response body.
+#[derive(Debug)]
+pub struct Download {
+    incoming: Incoming,
+    held: Option<Held>,
+    over: bool,
+    idle: IdleTimer,
+    end: Option<(Pin<Box<Sleep>>, Reason)>,
+}
+
+impl Download {
+    pub(super) fn new(incoming: Incoming, held: Held, idle: Option<Duration>, end: Option<(Instant, Reason)>) -> Self {
+        let end = end.map(|(end, reason)| (Box::pin(tokio::time::sleep_until(end)), reason));
+        let mut body = Self { incoming, held: Some(held), over: false, idle: IdleTimer::new(idle), end };
+        // Nobody polls a body that has ended already.
+        body.finish_if_ended();
+        body
+    }
+
+    /// Tells whether every byte was handed on.
+    pub const fn is_over(&self) -> bool {
+        self.over
+    }
+
+    /// The empty body of a response that switched protocols: it keeps what the tunnel uses until [`Download::finish_switched`].
+    pub(super) fn switched(incoming: Incoming, held: Held) -> Self {
+        Self { incoming, held: Some(held), over: true, idle: IdleTimer::new(None), end: None }
+    }
+
+    /// The tunnel has ended so.
+    pub fn finish_switched(mut self, outcome: Outcome) {
+        // The connection is not released: it became the tunnel and is gone.
+        self.end_attempt(outcome);
+    }
+
+    fn end_attempt(&mut self, outcome: Outcome) -> Option<Lease<Upload>> {
+        let Held { lease, attempt, tally } = self.held.take()?;
+        let now = clock::now();
+        tally.ended(outcome, attempt.started(), now);
+        attempt.finish(outcome, now);
+        Some(lease)
+    }
+
+    fn finish_if_ended(&mut self) {
+        if self.incoming.is_end_stream() {
+            self.finish();
+        }
+    }
+
+    fn finish(&mut self) {
+        self.over = true;
+        if let Some(lease) = self.end_attempt(Outcome::Completed) {
+            lease.release();
+        }
+    }
+
+    fn cut(&mut self, reason: Reason) -> Cut {
+        self.end_attempt(Outcome::Truncated(reason));
+        Cut(reason)
+    }
+
+    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        if let Some((sleep, reason)) = &mut self.end
+            && sleep.as_mut().poll(cx).is_ready()
+        {
+            return Poll::Ready(*reason);
+        }
+        self.idle.poll_expired(cx).map(|()| Reason::IdleTimeout)
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = &mut *self;
+        match Pin::new(&mut this.incoming).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.idle.moved();
+                this.finish_if_ended();
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Ready(None) => {
+                this.finish();
+                Poll::Ready(None)
+            }
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.cut(upstream::body_reason(&error))))),
+            Poll::Pending if this.held.is_none() => Poll::Pending,
+            Poll::Pending => this.poll_timers(cx).map(|reason| Some(Err(this.cut(reason)))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for Download {
+    fn drop(&mut self) {
+        // Dropped with bytes to come: the client left. The lease closes the way to the endpoint, so that it can stop working.
+        self.end_attempt(Outcome::Aborted);
+    }
+}

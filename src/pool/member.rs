@@ -1,0 +1,51 @@
+//! One endpoint as one worker sees it: its shared state, this worker's connections to it and this worker's counters.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use http::HeaderValue;
+
+use crate::endpoint::Endpoint;
+use crate::kit::clock::Tick;
+use crate::message::body::Upload;
+use crate::model::{HostHeader, Id, Outcome};
+use crate::telemetry::metrics::EndpointCounters;
+use crate::upstream::Connections;
+
+/// One endpoint as one worker sees it.
+#[derive(Debug)]
+pub struct Member {
+    /// Its pool.
+    pub pool: Id,
+    /// The state that all workers share.
+    pub endpoint: Arc<Endpoint>,
+    pub(super) connections: Rc<Connections<Upload>>,
+    pub(super) counters: Arc<EndpointCounters>,
+    /// What replaces the client's `Host`.
+    pub(super) host: Option<HeaderValue>,
+}
+
+impl Member {
+    /// What the pool sends as `Host` to `endpoint`; `None` keeps the client's.
+    pub(super) fn host_for(endpoint: &Endpoint, setting: &HostHeader) -> Option<HeaderValue> {
+        match setting {
+            HostHeader::Client => None,
+            HostHeader::Endpoint => HeaderValue::try_from(endpoint.spec.address.to_string()).ok(),
+            HostHeader::Fixed(host) => HeaderValue::try_from(host).ok(),
+        }
+    }
+}
+
+/// Counts one attempt; apart from the member, so that a running response does not need its pool.
+#[derive(Debug)]
+pub(super) struct Tally(pub(super) Arc<EndpointCounters>);
+
+impl Tally {
+    pub(super) fn answered(&self, started: Tick, now: Tick, reused: bool) {
+        self.0.answered(now.since(started), reused);
+    }
+
+    pub(super) fn ended(&self, outcome: Outcome, started: Tick, now: Tick) {
+        self.0.ended(outcome, now.since(started));
+    }
+}

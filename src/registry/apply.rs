@@ -1,0 +1,333 @@
+//! From a snapshot to the live world: build everything beside the old world, then swap.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use tokio::task::AbortHandle;
+use tracing::{info, warn};
+
+use super::certificates::{self, CertificateError, Contents};
+use super::crew::Crew;
+use super::diff::Report;
+use super::world::{Command, Gate, LiveListener, LivePool, World};
+use super::{members, sockets};
+use crate::discovery::{self, Resolver};
+use crate::model::{Bind, Dns, Id, Listener, Pool, Snapshot};
+use crate::route::{RouteError, Table};
+use crate::upstream::{self, TlsError};
+
+/// Why a snapshot cannot become the world.
+#[derive(Debug, thiserror::Error)]
+pub enum Obstacle {
+    /// A listener's address cannot be bound.
+    #[error("listener \"{name}\": cannot listen on {bind}: {}", said(source))]
+    Bind {
+        /// The listener.
+        name: Id,
+        /// Its address.
+        bind: Bind,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+    /// A listener's certificates cannot be used.
+    #[error("listener \"{name}\": {source}")]
+    ListenerTls {
+        /// The listener.
+        name: Id,
+        /// Why.
+        #[source]
+        source: CertificateError,
+    },
+    /// A pool's certificates cannot be used.
+    #[error("pool \"{name}\": {source}")]
+    PoolTls {
+        /// The pool.
+        name: Id,
+        /// Why.
+        #[source]
+        source: TlsError,
+    },
+    /// A pool's certificate file cannot be read.
+    #[error("pool \"{name}\": {source}")]
+    PoolFile {
+        /// The pool.
+        name: Id,
+        /// Why.
+        #[source]
+        source: CertificateError,
+    },
+    /// The routes cannot be compiled.
+    #[error("routes of listener \"{name}\": {source}")]
+    Routes {
+        /// The listener.
+        name: Id,
+        /// Why.
+        #[source]
+        source: RouteError,
+    },
+}
+
+fn said(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the address is in use by another program".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Everything that keeps a snapshot from becoming the world.
+#[derive(Debug)]
+pub struct ApplyError(pub Vec<Obstacle>);
+
+impl fmt::Display for ApplyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, obstacle) in self.0.iter().enumerate() {
+            if index > 0 {
+                f.write_str("\n")?;
+            }
+            obstacle.fmt(f)?;
+        }
+        Ok(())
+    }
+}
+
+impl std::error::Error for ApplyError {}
+
+/// Holds the world, and is the only one to replace it.
+pub struct Registry {
+    world: ArcSwapOption<World>,
+    crew: Arc<Crew>,
+    resolver: Resolver,
+    listeners_made: AtomicU64,
+    /// One change at a time; guards what follows the names of DNS.
+    changing: tokio::sync::Mutex<HashMap<Id, Follower>>,
+}
+
+/// Follows the DNS name of a pool.
+struct Follower {
+    dns: Dns,
+    addresses: Arc<ArcSwap<Vec<IpAddr>>>,
+    task: AbortHandle,
+}
+
+impl Drop for Follower {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registry").field("world", &self.world).finish_non_exhaustive()
+    }
+}
+
+/// What has been built so far, and what stood in the way.
+struct Builder<'a> {
+    old: Option<&'a World>,
+    workers: usize,
+    obstacles: Vec<Obstacle>,
+}
+
+impl Registry {
+    /// A registry without a world.
+    pub fn new(crew: Arc<Crew>, resolver: Resolver) -> Arc<Self> {
+        Arc::new(Self {
+            world: ArcSwapOption::empty(),
+            crew,
+            resolver,
+            listeners_made: AtomicU64::new(0),
+            changing: tokio::sync::Mutex::default(),
+        })
+    }
+
+    /// Returns the world; `None` before the first snapshot was applied.
+    pub fn world(&self) -> Option<Arc<World>> {
+        self.world.load_full()
+    }
+
+    /// Returns the workers.
+    pub const fn crew(&self) -> &Arc<Crew> {
+        &self.crew
+    }
+
+    /// Builds a world from `snapshot`, swaps it in, and waits until every worker has it.
+    ///
+    /// # Errors
+    /// Everything that stands in the way; the old world stays.
+    pub async fn apply(self: &Arc<Self>, snapshot: Snapshot) -> Result<Report, ApplyError> {
+        let mut followers = self.changing.lock().await;
+        let old = self.world();
+        let mut builder = Builder { old: old.as_deref(), workers: self.crew.size(), obstacles: Vec::new() };
+        let listeners = builder.listeners(&snapshot, &self.listeners_made);
+        let pools = builder.pools(&snapshot, &followers);
+        if !builder.obstacles.is_empty() {
+            return Err(ApplyError(builder.obstacles));
+        }
+        let generation = old.as_ref().map_or(1, |world| world.generation + 1);
+        let report = Report::between(old.as_ref().map(|world| &*world.snapshot), &snapshot, generation);
+        let world = Arc::new(World { generation, snapshot: Arc::new(snapshot), listeners, pools });
+        for listener in world.listeners.values() {
+            listener.gate.set_limit(listener.model.limits.connections);
+        }
+        self.world.store(Some(world.clone()));
+        self.crew.post_all(|done| Command::Apply(world.clone(), done)).await;
+        self.follow(&mut followers, &world);
+        Ok(report)
+    }
+
+    /// Starts to follow new DNS names and stops to follow old ones.
+    fn follow(self: &Arc<Self>, followers: &mut HashMap<Id, Follower>, world: &World) {
+        followers.retain(|name, follower| world.pools.get(name).is_some_and(|pool| pool.model.dns.as_ref() == Some(&follower.dns)));
+        for (name, pool) in &world.pools {
+            let Some(dns) = pool.model.dns.clone() else { continue };
+            if followers.contains_key(name) {
+                continue;
+            }
+            let addresses = Arc::new(ArcSwap::from_pointee(Vec::new()));
+            let task = tokio::spawn(self.clone().follow_name(name.clone(), dns.clone(), addresses.clone())).abort_handle();
+            followers.insert(name.clone(), Follower { dns, addresses, task });
+        }
+    }
+
+    /// Hands every change of a DNS name to its pool; ended by its [`Follower`].
+    async fn follow_name(self: Arc<Self>, name: Id, dns: Dns, known: Arc<ArcSwap<Vec<IpAddr>>>) {
+        let mut changes = discovery::watch(dns, self.resolver.clone());
+        loop {
+            if let Some(addresses) = changes.current()
+                && **known.load() != addresses
+            {
+                known.store(Arc::new(addresses.clone()));
+                self.set_discovered(&name, &addresses).await;
+            }
+            if !changes.changed().await {
+                return;
+            }
+        }
+    }
+
+    async fn set_discovered(&self, name: &Id, addresses: &[IpAddr]) {
+        let _one_change_at_a_time = self.changing.lock().await;
+        let Some(world) = self.world() else { return };
+        let Some(pool) = world.pools.get(name) else { return };
+        match members::build(&pool.model, addresses, pool.tls.as_ref(), Some(&pool.members.load())) {
+            Ok(members) => {
+                info!(pool = %name, endpoints = members.set.len(), "Members changed.");
+                pool.members.store(Arc::new(members));
+                self.crew.post_all(|done| Command::Members(name.clone(), done)).await;
+            }
+            Err(error) => warn!(pool = %name, %error, "Discovered endpoints cannot be used."),
+        }
+    }
+}
+
+impl Builder<'_> {
+    /// Keeps what the obstacle is, when there is one.
+    fn note<T>(&mut self, result: Result<T, Obstacle>) -> Option<T> {
+        result.map_err(|obstacle| self.obstacles.push(obstacle)).ok()
+    }
+
+    fn listeners(&mut self, snapshot: &Snapshot, made: &AtomicU64) -> BTreeMap<Id, Arc<LiveListener>> {
+        let mut live = BTreeMap::new();
+        for model in &snapshot.listeners {
+            let built = self.listener(model, snapshot, made);
+            if let Some(listener) = self.note(built) {
+                live.insert(model.name.clone(), Arc::new(listener));
+            }
+        }
+        live
+    }
+
+    fn listener(&self, model: &Arc<Listener>, snapshot: &Snapshot, made: &AtomicU64) -> Result<LiveListener, Obstacle> {
+        let name = &model.name;
+        let old = self.old.and_then(|world| world.listeners.get(name));
+        let table = Table::build(&snapshot.routes, name).map_err(|source| Obstacle::Routes { name: name.clone(), source })?;
+        let tls_failed = |source| Obstacle::ListenerTls { name: name.clone(), source };
+        let contents = Contents::read(model.tls.iter().flat_map(certificates::files)).map_err(tls_failed)?;
+        let same_tls = |old: &&Arc<LiveListener>| {
+            old.certificates == contents && old.model.tls == model.tls && old.model.protocol == model.protocol
+        };
+        let tls = match (&model.tls, old.filter(same_tls)) {
+            (None, _) => None,
+            // Kept, so that sessions can still be resumed.
+            (Some(_), Some(old)) => old.tls.clone(),
+            (Some(tls), None) => Some(certificates::build(tls, model.protocol, &contents).map_err(tls_failed)?),
+        };
+        let live = |number, gate, address, sockets| LiveListener {
+            model: model.clone(),
+            number,
+            tls: tls.clone(),
+            certificates: contents.clone(),
+            table: Arc::new(table),
+            gate,
+            address,
+            sockets,
+        };
+        if let Some(old) = old.filter(|old| old.model.bind == model.bind) {
+            return Ok(live(old.number, old.gate.clone(), old.address.clone(), old.sockets.clone()));
+        }
+        // Another listener may have given this address up in the same reload.
+        let given_up = self.old.and_then(|world| {
+            world.listeners.values().find(|other| {
+                other.model.bind == model.bind
+                    && snapshot.listeners.iter().all(|l| l.name != other.model.name || l.bind != model.bind)
+            })
+        });
+        let number = made.fetch_add(1, Relaxed) + 1;
+        let gate = Arc::new(Gate::new(model.limits.connections));
+        if let Some(other) = given_up {
+            return Ok(live(number, gate, other.address.clone(), other.sockets.clone()));
+        }
+        let bound = sockets::bind(&model.bind, self.workers).map_err(|source| Obstacle::Bind {
+            name: name.clone(),
+            bind: model.bind.clone(),
+            source,
+        })?;
+        Ok(live(number, gate, bound.address, Arc::new(bound.sockets)))
+    }
+
+    fn pools(&mut self, snapshot: &Snapshot, followers: &HashMap<Id, Follower>) -> BTreeMap<Id, Arc<LivePool>> {
+        let mut live = BTreeMap::new();
+        for (name, model) in &snapshot.pools {
+            let addresses = followers.get(name).filter(|follower| model.dns.as_ref() == Some(&follower.dns));
+            let addresses = addresses.map(|follower| follower.addresses.load_full()).unwrap_or_default();
+            let built = self.pool(model, &addresses);
+            if let Some(pool) = self.note(built) {
+                live.insert(name.clone(), pool);
+            }
+        }
+        live
+    }
+
+    fn pool(&self, model: &Arc<Pool>, discovered: &[IpAddr]) -> Result<Arc<LivePool>, Obstacle> {
+        let name = &model.name;
+        let old = self.old.and_then(|world| world.pools.get(name));
+        let tls = model.upstream.tls.as_ref();
+        let files = tls.into_iter().flat_map(|tls| [&tls.ca, &tls.certificate, &tls.key]).flatten().map(|path| path.as_path());
+        let certificates = Contents::read(files).map_err(|source| Obstacle::PoolFile { name: name.clone(), source })?;
+        if let Some(old) = old.filter(|old| old.model == *model && old.certificates == certificates) {
+            return Ok(old.clone());
+        }
+        let tls_failed = |source| Obstacle::PoolTls { name: name.clone(), source };
+        let same_tls = |old: &&Arc<LivePool>| {
+            old.certificates == certificates
+                && old.model.upstream.tls == model.upstream.tls
+                && old.model.upstream.protocol == model.upstream.protocol
+        };
+        let tls = match (tls, old.filter(same_tls)) {
+            (None, _) => None,
+            (Some(_), Some(old)) => old.tls.clone(),
+            (Some(tls), None) => Some(upstream::build_tls(tls, model.upstream.protocol).map_err(tls_failed)?),
+        };
+        let previous = old.map(|old| old.members.load_full());
+        let members = members::build(model, discovered, tls.as_ref(), previous.as_deref()).map_err(tls_failed)?;
+        Ok(Arc::new(LivePool { model: model.clone(), tls, certificates, members: ArcSwap::from_pointee(members) }))
+    }
+}

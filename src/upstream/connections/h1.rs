@@ -1,0 +1,137 @@
+//! One HTTP/1 connection: one request at a time.
+//!
+//! Informational answers (1xx) but for 101 are taken by hyper and not passed on, unless the request carries
+//! `hyper::ext::on_informational`. After a 101 the caller takes the stream by `hyper::upgrade::on`; the connection's task has ended then.
+
+use std::rc::Rc;
+
+use http::uri::PathAndQuery;
+use http::{HeaderValue, Request, Response, Uri, Version, header};
+use hyper::body::Incoming;
+use hyper::client::conn::TrySendError;
+use hyper::client::conn::http1::{Builder, SendRequest};
+use hyper_util::rt::TokioIo;
+use tokio::task::{AbortHandle, spawn_local};
+use tokio::time::Instant;
+use tracing::debug;
+
+use crate::model::Reason;
+use crate::upstream::failure::SendFailure;
+use crate::upstream::stream::Stream;
+
+use super::exchange::Open;
+use super::outgoing::{Outgoing, Progress, RequestBody};
+
+/// Bytes of a response's head: twice what a listener takes of a request's, as tokens and cookies come back in it.
+const HEAD_BYTES: usize = 64 * 1024;
+
+/// An HTTP/1 connection; dropped while it is busy it is closed at once, so that the endpoint sees the abort, else it ends in order.
+pub(super) struct H1<B> {
+    sender: SendRequest<Outgoing<B>>,
+    task: AbortHandle,
+    progress: Rc<Progress>,
+    /// When it was last put aside.
+    pub(super) since: Instant,
+    busy: bool,
+}
+
+impl<B: RequestBody> H1<B> {
+    /// Speaks HTTP/1 over `stream`; the connection's task owns `open` and ends with the connection.
+    pub(super) async fn new(stream: Stream, open: Open) -> Result<Self, SendFailure> {
+        let (sender, connection) = Builder::new()
+            .max_header_size(HEAD_BYTES)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| SendFailure { sent: false, ..SendFailure::of_exchange(&error, false) })?;
+        let task = spawn_local(async move {
+            let _open = open;
+            if let Err(error) = connection.with_upgrades().await {
+                debug!(%error, "Endpoint connection ended.");
+            }
+        });
+        Ok(Self { sender, task: task.abort_handle(), progress: Rc::default(), since: Instant::now(), busy: true })
+    }
+
+    /// Tells whether it can take a request now.
+    pub(super) fn is_ready(&self) -> bool {
+        self.sender.is_ready()
+    }
+
+    /// Tells whether it will never take a request again.
+    pub(super) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until it can take a request; false when it never will.
+    pub(super) async fn ready(&mut self) -> bool {
+        self.sender.ready().await.is_ok()
+    }
+
+    /// Takes it for a request: dropped from now on, it is closed at once.
+    pub(super) fn take(&mut self) {
+        self.busy = true;
+    }
+
+    /// Puts it aside: dropped from now on, it ends in order.
+    pub(super) fn rest(&mut self) {
+        self.busy = false;
+        self.since = Instant::now();
+    }
+
+    /// Returns where the body of the request reports to.
+    pub(super) fn progress(&self) -> Rc<Progress> {
+        self.progress.reset();
+        Rc::clone(&self.progress)
+    }
+
+    /// Hands over `request`; an error that carries it back says that nothing of it was sent.
+    pub(super) fn send(
+        &mut self,
+        mut request: Request<Outgoing<B>>,
+    ) -> impl Future<Output = Result<Response<Incoming>, TrySendError<Request<Outgoing<B>>>>> + use<B> {
+        *request.version_mut() = Version::HTTP_11;
+        self.sender.try_send_request(request)
+    }
+}
+
+impl<B> Drop for H1<B> {
+    fn drop(&mut self) {
+        if self.busy {
+            self.task.abort();
+        }
+    }
+}
+
+/// Gives the request the form of HTTP/1 (RFC 9112 section 3.2.1): `Host`, and a target without authority.
+pub(super) fn prepare<T>(request: &mut Request<T>) -> Result<(), SendFailure> {
+    let Some(authority) = request.uri().authority() else { return Ok(()) };
+    if !request.headers().contains_key(header::HOST) {
+        let host = HeaderValue::from_str(authority.as_str())
+            .map_err(|_| SendFailure::unsent(Reason::InvalidHost, "the authority is not a header value"))?;
+        request.headers_mut().insert(header::HOST, host);
+    }
+    let path = request.uri().path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+    *request.uri_mut() = Uri::from(path);
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absolute_target_becomes_host_and_path() {
+        let mut request = Request::get("http://agents.example:81/a?b=c").body(()).unwrap();
+        prepare(&mut request).unwrap();
+        assert_eq!(request.uri(), "/a?b=c");
+        assert_eq!(request.headers()[header::HOST], "agents.example:81");
+    }
+
+    #[test]
+    fn a_given_host_stays() {
+        let mut request = Request::get("http://agents.example").header(header::HOST, "other").body(()).unwrap();
+        prepare(&mut request).unwrap();
+        assert_eq!(request.uri(), "/");
+        assert_eq!(request.headers()[header::HOST], "other");
+    }
+}
