@@ -6,7 +6,7 @@
 #![forbid(unsafe_code)]
 
 // floor 12: arguments and subcommands
-//pub mod cli;
+pub mod cli;
 // floor 11: composition root, the only folder that knows everyone
 pub mod app;
 // floor 10: admin server

@@ -7,6 +7,8 @@ mod api;
 mod auth;
 mod handles;
 mod server;
+#[cfg(test)]
+mod tests;
 mod view;
 
 pub use handles::{Control, Pending, Unknown};

@@ -67,6 +67,3 @@ pub async fn serve(
 ) -> std::io::Result<()> {
     axum::serve(listener, router(control, settings)).with_graceful_shutdown(shutdown).await
 }
-
-#[cfg(test)]
-mod tests;

@@ -440,7 +440,7 @@ mod tests {
         assert_eq!((first.index, second.index, all.open.get()), (0, 1, 2));
         drop(first);
         assert_eq!(all.seat(1, &ListenerTimeouts::default()).index, 0);
-        assert_eq!(all.open(), 1);
+        assert_eq!(all.open.get(), 1);
     }
 
     #[test]

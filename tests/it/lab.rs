@@ -146,7 +146,9 @@ impl Endpoint {
                 tokio::spawn(async move {
                     // How a connection ends is the proxy's business.
                     let _ = if http2 {
-                        hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(stream), service).await
+                        hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                            .serve_connection(TokioIo::new(stream), service)
+                            .await
                     } else {
                         hyper::server::conn::http1::Builder::new()
                             .serve_connection(TokioIo::new(stream), service)
