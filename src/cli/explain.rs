@@ -13,15 +13,15 @@ mod tests;
 
 use std::path::Path;
 
-use http::Method;
 use http::header::HOST;
 use http::uri::PathAndQuery;
+use http::{Method, Uri};
 
 use super::{args, output, source};
 use crate::config;
 use crate::message::{Refusal, host, normalise};
-use crate::model::{Action, Listener, Reason, Route, Snapshot};
-use crate::route::{Matched, Miss, Origin, PrefixRewrite, Query, Redirector, Required, Table};
+use crate::model::{Action, Listener, Reason, Redirect, Route, Snapshot, Split};
+use crate::route::{self, Matched, Miss, Query, Rewriter, Table};
 use forward::Situation;
 use report::{Answer, Report, Seen};
 use request::Asked;
@@ -46,7 +46,7 @@ fn report(arguments: &args::Explain, snapshot: &Snapshot) -> anyhow::Result<Repo
     let target = Target::of(&asked);
     let request = Seen {
         method: asked.method.to_string(),
-        scheme: if listener.tls.is_some() { "https" } else { "http" },
+        scheme: scheme(listener),
         host: asked.headers.get(HOST).map(|host| String::from_utf8_lossy(host.as_bytes()).into_owned()).unwrap_or_default(),
         path: asked.path.clone(),
         normalised_path: target.as_ref().ok().map(|target| target.path.path().to_owned()),
@@ -124,47 +124,45 @@ impl Way<'_> {
     fn answer(&self, route: &Route, matched: Matched) -> Answer {
         match &route.action {
             Action::Respond(fixed) => Answer::Respond { status: fixed.status.as_u16(), body_bytes: fixed.body.len() },
-            Action::Redirect(redirect) => {
-                self.redirect(redirect, matched).unwrap_or_else(|detail| problem(Reason::InvalidTarget, &detail))
-            }
-            Action::Forward(splits) => {
-                let require = match Required::read(&route.require, &self.asked.headers) {
-                    Ok(require) => require.iter().map(str::to_owned).collect(),
-                    Err(error) => return problem(Reason::MalformedRequest, &error.to_string()),
-                };
-                let target = match self.rewrite(route, matched) {
-                    Ok(target) => target,
-                    Err(detail) => return problem(Reason::InvalidTarget, &detail),
-                };
-                let situation = Situation {
-                    route,
-                    require,
-                    method: self.asked.method.as_str(),
-                    target: target.as_str(),
-                    headers: &self.asked.headers,
-                    is_tls: self.listener.tls.is_some(),
-                    forwarding: &self.snapshot.forwarding,
-                };
-                Answer::Forward(forward::forward(splits, &self.snapshot.pools, &situation))
-            }
+            Action::Redirect(redirect) => self.redirect(redirect, matched),
+            Action::Forward(splits) => self.forward(route, splits, matched),
         }
     }
 
-    fn redirect(&self, redirect: &crate::model::Redirect, matched: Matched) -> Result<Answer, String> {
-        let redirector = Redirector::new(redirect).map_err(|error| error.to_string())?;
-        let authority = self.asked.headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-        let scheme = if self.listener.tls.is_some() { "https" } else { "http" };
-        let origin = Origin { scheme, authority, target: &self.target.path };
-        let location = redirector.location(&origin, matched.prefix_len).map_err(|error| error.to_string())?;
-        let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
-        Ok(Answer::Redirect { status: redirector.status().as_u16(), location })
+    fn redirect(&self, redirect: &Redirect, matched: Matched) -> Answer {
+        let host = self.asked.headers.get(HOST).and_then(|host| host.to_str().ok());
+        let uri = Uri::from(self.target.path.clone());
+        match route::location(redirect, scheme(self.listener), host, &uri, matched.prefix_len) {
+            Some(location) => {
+                let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
+                Answer::Redirect { status: redirect.status.as_u16(), location }
+            }
+            None => problem(Reason::InvalidTarget, "the redirect does not make a valid location"),
+        }
     }
 
-    fn rewrite(&self, route: &Route, matched: Matched) -> Result<PathAndQuery, String> {
-        let Some(prefix) = &route.rewrite.prefix else { return Ok(self.target.path.clone()) };
-        let rewrite = PrefixRewrite::new(prefix).and_then(|rewrite| rewrite.apply(&self.target.path, matched.prefix_len));
-        rewrite.map_err(|error| error.to_string())
+    fn forward(&self, route: &Route, splits: &[Split], matched: Matched) -> Answer {
+        let wanted = match route::required(&self.asked.headers) {
+            Ok(wanted) => wanted,
+            Err(error) => return problem(Reason::MalformedRequest, &error.to_string()),
+        };
+        let rewriter = Rewriter::new(&route.rewrite);
+        let rewritten = rewriter.path(&self.target.path, matched.prefix_len);
+        let situation = Situation {
+            rewriter: &rewriter,
+            require: route.require.iter().cloned().chain(wanted.into_iter().map(str::to_owned)).collect(),
+            method: self.asked.method.as_str(),
+            target: rewritten.as_ref().unwrap_or(&self.target.path).as_str(),
+            headers: &self.asked.headers,
+            is_tls: self.listener.tls.is_some(),
+            forwarding: &self.snapshot.forwarding,
+        };
+        Answer::Forward(forward::forward(splits, &self.snapshot.pools, &situation))
     }
+}
+
+const fn scheme(listener: &Listener) -> &'static str {
+    if listener.tls.is_some() { "https" } else { "http" }
 }
 
 fn problem(reason: Reason, detail: &str) -> Answer {

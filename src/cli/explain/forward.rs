@@ -10,11 +10,12 @@ use http::HeaderMap;
 use super::policies;
 use super::report::{Candidate, Forward, Share};
 use super::sent::{self, Sent, Way};
-use crate::model::{EndpointSpec, Forwarding, Id, Pool, Route, Split};
+use crate::model::{EndpointSpec, Forwarding, Id, Pool, Split};
+use crate::route::Rewriter;
 
 /// What the endpoints of a route depend on.
 pub(super) struct Situation<'a> {
-    pub(super) route: &'a Route,
+    pub(super) rewriter: &'a Rewriter,
     /// The capabilities that the route and the request ask for.
     pub(super) require: BTreeSet<String>,
     pub(super) method: &'a str,
@@ -36,8 +37,8 @@ pub(super) fn forward(splits: &[Split], pools: &BTreeMap<Id, Arc<Pool>>, situati
 }
 
 fn share(pool: &Pool, share: f64, situation: &Situation<'_>) -> Share {
-    let Situation { route, require, method, target, headers, is_tls, forwarding } = situation;
-    let way = Way { is_tls: *is_tls, forwarding, rewrite: &route.rewrite, pool };
+    let Situation { rewriter, require, method, target, headers, is_tls, forwarding } = situation;
+    let way = Way { is_tls: *is_tls, forwarding, rewriter, pool };
     Share {
         pool: pool.name.to_string(),
         share,

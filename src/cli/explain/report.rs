@@ -95,7 +95,7 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.request.fmt(f)?;
         if let Some(routing) = &self.routing {
-            write!(f, "\n{routing}\n")?;
+            write!(f, "\n{routing}\n\n")?;
         }
         self.answer.fmt(f)?;
         f.write_str("\nlistener and route apply\n")?;

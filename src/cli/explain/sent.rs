@@ -11,8 +11,8 @@ use serde::Serialize;
 
 use crate::message::forwarded::{Client, Peer, Scheme};
 use crate::message::{hop, request_id, trace};
-use crate::model::{Forwarding, HostHeader, Pool, Rewrite, UpstreamProtocol};
-use crate::route::HeaderEdit;
+use crate::model::{Forwarding, HostHeader, Pool, UpstreamProtocol};
+use crate::route::Rewriter;
 
 /// The client that is assumed (RFC 5737 section 3).
 pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -34,7 +34,7 @@ pub(super) struct Sent {
 pub(super) struct Way<'a> {
     pub(super) is_tls: bool,
     pub(super) forwarding: &'a Forwarding,
-    pub(super) rewrite: &'a Rewrite,
+    pub(super) rewriter: &'a Rewriter,
     pub(super) pool: &'a Pool,
 }
 
@@ -53,8 +53,7 @@ pub(super) fn headers(client: &HeaderMap, way: &Way<'_>) -> Vec<(String, String)
     }
     trace::ensure(&mut headers, 0, 0);
     show_new(&mut headers, client, &trace::TRACEPARENT);
-    // It fails only for a map that is full, and a command line is not that long.
-    let _ = HeaderEdit::new(&way.rewrite.set_headers, &way.rewrite.remove_headers).apply(&mut headers);
+    way.rewriter.request(&mut headers);
     set_host(&mut headers, &way.pool.upstream.host);
     if let Some(protocol) = protocol {
         hop::restore_upgrade(&mut headers, protocol);

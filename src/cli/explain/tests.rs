@@ -139,7 +139,7 @@ fn the_text_says_the_same_to_people() {
     for part in [
         "request   GET http://agents.example.com:8080/coder\n",
         "listener  public at 127.0.0.1:8080, by scheme and port\n",
-        "route coder takes the request\n",
+        "route \"coder\" takes the request\n",
         "pool      coders (95%), next (5%)\n",
         "requires  python\n",
         "no, lacks python\n",
