@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     fn prefixes(list: &[&'static str]) -> Paths<Vec<&'static str>> {
-        let mut paths = Paths::default();
+        let mut paths = Paths::<Vec<&'static str>>::default();
         for prefix in list {
             paths.prefix(prefix).push(*prefix);
         }
