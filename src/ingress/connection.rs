@@ -48,6 +48,12 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Bytes of responses that are kept for one HTTP/2 stream whose client takes none: backpressure reaches the endpoint early.
 const SEND_BUFFER: usize = 256 * 1024;
 
+/// Fields that hyper parses without allocating.
+const HYPER_HEADERS: usize = 100;
+
+/// Bytes of a head that fit hyper's buffer as it is.
+const HYPER_BUFFER: usize = 400 * 1024;
+
 /// What every request of a connection shares.
 #[derive(Debug)]
 pub(super) struct Client {
@@ -223,9 +229,14 @@ async fn serve_http2(client: &Rc<Client>, view: &View, stream: Stream, first: By
 
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // The guard has refused what is over the limits; hyper's own must not be lower.
-    builder.max_headers(usize::from(limits.headers) + 1);
-    builder.max_buf_size((limits.header_bytes as usize + 1).max(64 * 1024));
+    // The guard has refused what is over the limits; hyper's own must not be lower. Where its defaults are enough they stay: more than 100
+    // fields cost every request two allocations.
+    if usize::from(limits.headers) > HYPER_HEADERS {
+        builder.max_headers(usize::from(limits.headers));
+    }
+    if limits.header_bytes as usize >= HYPER_BUFFER {
+        builder.max_buf_size(limits.header_bytes as usize + 1);
+    }
     // The endpoint's `Date` goes through; answers of our own bring theirs.
     builder.auto_date_header(false);
     // Timeouts are the sweep's.

@@ -13,7 +13,7 @@ use super::connection::Client;
 use super::view::{RouteView, View};
 use crate::kit::hash;
 use crate::message::{Refusal, hop, host, normalise, trace};
-use crate::model::{HashKey, Pool, Reason, Redirect, Strategy};
+use crate::model::{HashKey, Reason, Redirect};
 use crate::pool::Download;
 use crate::route;
 
@@ -67,13 +67,10 @@ fn with_query(path: &str, query: Option<&str>) -> Result<PathAndQuery, Refusal> 
     PathAndQuery::try_from(text).map_err(|_| Refusal::new(Reason::InvalidTarget, "the path is not valid in normal form"))
 }
 
-/// Returns the hashed key of a request for a pool that asks for one.
-pub(super) fn hash_key(pool: &Pool, client: &Client, view: &View, request: &Request<Incoming>) -> Option<u64> {
-    if pool.strategy != Strategy::ConsistentHashing {
-        return None;
-    }
+/// Returns the hashed key of a request, taken from where `source` says.
+pub(super) fn hash_key(source: &HashKey, client: &Client, view: &View, request: &Request<Incoming>) -> Option<u64> {
     let headers = request.headers();
-    match &pool.hash.key {
+    match source {
         HashKey::Header(name) => headers.get(name).map(|value| hash::stable(value.as_bytes())),
         HashKey::Cookie(name) => route::cookie(headers, name).map(|value| hash::stable(value.as_bytes())),
         HashKey::Query(name) => route::query_value(request.uri().query()?, name).map(|value| hash::stable(value.as_bytes())),

@@ -206,7 +206,8 @@ async fn pass(
     if view.limits.request_body.zip(declared).is_some_and(|(limit, declared)| declared > limit) {
         return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit")));
     }
-    let key = forward::hash_key(&prepared.destination.pool.model(), client, view, &request);
+    let source = prepared.destination.hash_key.as_ref();
+    let key = source.and_then(|source| forward::hash_key(source, client, view, &request));
     let required = match forward::required(request.headers()) {
         Ok(required) => required,
         Err(refusal) => return Err((record, refusal.into())),

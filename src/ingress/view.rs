@@ -9,7 +9,9 @@ use rustls::ServerConfig;
 use tokio::sync::Notify;
 
 use crate::message::via::Via;
-use crate::model::{Action, Forwarding, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot};
+use crate::model::{
+    Action, Forwarding, HashKey, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot, Strategy,
+};
 use crate::pool::{self, Stack};
 use crate::registry::{Gate, LiveListener};
 use crate::route::{Rewriter, Rotation, Table};
@@ -111,8 +113,17 @@ pub(super) enum ActionView {
 /// A pool with the route's policies around it.
 #[derive(Debug)]
 pub(super) struct Destination {
-    pub(super) pool: Rc<pool::Local>,
     pub(super) stack: Stack,
+    /// Where the key of a request comes from, when the pool asks for one.
+    pub(super) hash_key: Option<HashKey>,
+}
+
+impl Destination {
+    fn new(route: &Route, pool: &Rc<pool::Local>) -> Self {
+        let model = pool.model();
+        let hashes = model.strategy == Strategy::ConsistentHashing;
+        Self { stack: pool::build(route, pool), hash_key: hashes.then(|| model.hash.key.clone()) }
+    }
 }
 
 /// What views are built from.
@@ -160,9 +171,8 @@ impl RouteView {
             Action::Forward(splits) => {
                 // Every pool that a route names exists: an invariant of the snapshot.
                 let known = splits.iter().filter_map(|split| Some((split.weight, parts.pools.get(&split.pool)?)));
-                let (weights, pools): (Vec<u32>, Vec<_>) = known
-                    .map(|(weight, pool)| (weight, Destination { pool: pool.clone(), stack: pool::build(route, pool) }))
-                    .unzip();
+                let (weights, pools): (Vec<u32>, Vec<_>) =
+                    known.map(|(weight, pool)| (weight, Destination::new(route, pool))).unzip();
                 ActionView::Forward { rotation: RefCell::new(Rotation::new(&weights)), pools }
             }
         };
