@@ -1,1 +1,18 @@
-//! The admin server.
+//! The admin server: health, metrics, and an API to see and steer the proxy.
+//!
+//! It stands on the control runtime, away from the workers. What it shows and does comes through [`Control`], which `app` implements, so
+//! that nothing here knows how a reload works. The pages are described in `docs/admin.md`.
+
+mod api;
+mod auth;
+mod handles;
+mod server;
+#[cfg(test)]
+mod tests;
+mod view;
+
+pub use handles::{Control, Pending, Unknown};
+pub use server::{Settings, serve};
+pub use view::{
+    ConfigView, EndpointView, ListenerView, PoolSummary, PoolView, Readiness, ReloadFailure, ResponseTime, Status, effective,
+};

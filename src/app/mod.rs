@@ -1,1 +1,12 @@
-//! The composition root.
+//! The composition root: builds everything, reloads it, stops it. The only folder that knows everyone.
+
+mod administration;
+mod control;
+mod lifecycle;
+mod logs;
+mod proxy;
+mod source;
+
+pub use lifecycle::run;
+pub use proxy::{Addresses, Proxy, Started};
+pub use source::{Options, Source};

@@ -14,6 +14,9 @@ const MAX_DEPTH: usize = 32;
 /// Ten thousand endpoints with every key given are a quarter of this.
 const MAX_NODES: usize = 500_000;
 
+/// Aliases repeat settings, not fleets.
+const MAX_REPLAYED: usize = 50_000;
+
 /// Four times what the nodes above need.
 const MAX_BYTES: usize = 16 * 1024 * 1024;
 
@@ -100,7 +103,7 @@ impl Tree {
             budget.max_nodes = MAX_NODES;
             budget.max_documents = 1;
         }
-        options.alias_limits.max_total_replayed_events = MAX_NODES;
+        options.alias_limits.max_total_replayed_events = MAX_REPLAYED;
         let parsed: Spanned<Parsed> = serde_saphyr::from_str_with_options(text, options).map_err(syntax_error)?;
         let mut tree = Self { root: Node { id: 0, kind: Kind::Null }, places: Vec::new() };
         tree.root = tree.plant(text, parsed, 0, Step::Root);

@@ -84,7 +84,7 @@ async fn run(mut wanted: watch::Receiver<Contents>, changes: watch::Sender<u64>)
         if !is_first {
             // All branches are cancel safe: nothing is taken but by the one that wins.
             tokio::select! {
-                _ = incoming.recv() => settle(&mut incoming).await,
+                _ = incoming.recv() => {}
                 result = wanted.changed() => {
                     if result.is_err() { return }
                     adopt(&mut known, wanted.borrow_and_update().clone());
@@ -94,6 +94,8 @@ async fn run(mut wanted: watch::Receiver<Contents>, changes: watch::Sender<u64>)
         }
         is_first = false;
         folders.follow(&known);
+        // Also when no event woke us: a file that is being written is half of itself.
+        settle(&mut incoming).await;
         let paths: Vec<PathBuf> = known.keys().cloned().collect();
         // Reading blocks; the control runtime has two threads.
         let Ok(found) = tokio::task::spawn_blocking(move || read_all(paths)).await else { return };

@@ -2,58 +2,60 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::{SocketAddrAny, SocketFlags, acceptfrom_with};
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
+use tokio::net::{TcpListener, UnixListener};
 use tracing::warn;
 
+use super::stream::Socket;
 use super::view::Slot;
 use super::worker::Worker;
-use crate::registry::{Adopted, Socket, Stream};
+use crate::registry;
 
 /// How long accepting rests when the system has no file descriptors or memory left: long enough not to spin, short enough to recover.
 const REST: Duration = Duration::from_millis(50);
 
-struct Listening(Socket);
-
-impl AsFd for Listening {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match &self.0 {
-            Socket::Tcp(socket) => socket.as_fd(),
-            Socket::Unix(socket) => socket.as_fd(),
-        }
-    }
-}
-
-impl std::os::fd::AsRawFd for Listening {
-    fn as_raw_fd(&self) -> std::os::fd::RawFd {
-        self.as_fd().as_raw_fd()
-    }
+enum Listening {
+    Tcp(TcpListener),
+    Unix(UnixListener),
 }
 
 impl Listening {
-    /// One system call: the new socket comes non-blocking and closed on exec.
-    fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
-        let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
-        let (socket, peer) = acceptfrom_with(self, flags)?;
-        Ok(match self.0 {
-            Socket::Tcp(_) => (Stream::Tcp(socket.into()), peer.and_then(address)),
-            Socket::Unix(_) => (Stream::Unix(OwnedFd::into(socket)), None),
+    fn new(socket: registry::Socket) -> io::Result<Self> {
+        match socket {
+            registry::Socket::Tcp(socket) => TcpListener::from_std(socket).map(Self::Tcp),
+            registry::Socket::Unix(socket) => UnixListener::from_std(socket).map(Self::Unix),
+        }
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<(Socket, Option<SocketAddr>)>> {
+        match self {
+            Self::Tcp(socket) => socket.poll_accept(cx).map_ok(|(stream, peer)| (Socket::Tcp(stream), Some(peer))),
+            Self::Unix(socket) => socket.poll_accept(cx).map_ok(|(stream, _)| (Socket::Unix(stream), None)),
+        }
+    }
+
+    async fn accept(&self) -> io::Result<(Socket, Option<SocketAddr>)> {
+        std::future::poll_fn(|cx| self.poll_accept(cx)).await
+    }
+
+    /// Takes what is in the backlog, without waiting.
+    async fn accept_now(&self) -> Option<(Socket, Option<SocketAddr>)> {
+        std::future::poll_fn(|cx| match self.poll_accept(cx) {
+            Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
+            Poll::Pending => Poll::Ready(None),
         })
+        .await
     }
 }
 
-fn address(peer: SocketAddrAny) -> Option<SocketAddr> {
-    SocketAddr::try_from(peer).ok()
-}
-
 /// Accepts until the slot is stopped; then takes what is already in the backlog, so that nobody who got through is turned away.
-pub(super) async fn run(worker: Rc<Worker>, slot: Rc<Slot>, socket: Socket) {
-    let listening = match AsyncFd::with_interest(Listening(socket), Interest::READABLE) {
+///
+/// At the listener's limit the next connection is accepted and waits for its turn, and all behind it wait in the backlog.
+pub(super) async fn run(worker: Rc<Worker>, slot: Rc<Slot>, socket: registry::Socket) {
+    let listening = match Listening::new(socket) {
         Ok(listening) => listening,
         Err(error) => {
             warn!(listener = %slot.view().name, %error, "Cannot accept.");
@@ -61,25 +63,18 @@ pub(super) async fn run(worker: Rc<Worker>, slot: Rc<Slot>, socket: Socket) {
         }
     };
     loop {
-        // Cancel safe, both: a readiness that nobody took stays, a pass is given back on drop.
-        let ready = tokio::select! {
-            ready = listening.readable() => ready,
+        // Cancel safe, both: nothing is accepted unless it is returned.
+        let accepted = tokio::select! {
+            accepted = listening.accept() => accepted,
             () = slot.stopped() => break,
         };
-        let Ok(mut ready) = ready else { return };
-        let pass = tokio::select! {
-            pass = slot.gate.enter() => pass,
-            () = slot.stopped() => break,
-        };
-        match ready.try_io(|listening| listening.get_ref().accept()) {
-            Ok(Ok((stream, peer))) => worker.place(Adopted { listener: slot.number, stream, peer, pass }),
-            Ok(Err(error)) => rest_after(&slot, &error).await,
-            Err(_another_took_it) => {}
+        match accepted {
+            Ok((socket, peer)) => worker.place(slot.number, socket, peer, slot.gate.enter().await),
+            Err(error) => rest_after(&slot, &error).await,
         }
     }
-    while let Ok((stream, peer)) = listening.get_ref().accept() {
-        let pass = slot.gate.enter().await;
-        worker.place(Adopted { listener: slot.number, stream, peer, pass });
+    while let Some((socket, peer)) = listening.accept_now().await {
+        worker.place(slot.number, socket, peer, slot.gate.enter().await);
     }
 }
 

@@ -18,7 +18,6 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncReadExt;
-use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
@@ -28,11 +27,11 @@ use super::stream::{Rewound, Socket, Stream};
 use super::view::{Slot, View};
 use super::watch::{Order, Seat, Watched};
 use super::worker::{LocalExec, Worker};
-use crate::message::forwarded::Client as ForwardedClient;
+use crate::message::forwarded::{self, Peer, Scheme};
 use crate::message::framing::Guard;
 use crate::message::proxy_protocol::{self, Parsed};
 use crate::model::{Limits, ListenerProtocol};
-use crate::registry::{self, Adopted};
+use crate::registry::Pass;
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -49,32 +48,41 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 /// Bytes of responses that are kept for one HTTP/2 stream whose client takes none: backpressure reaches the endpoint early.
 const SEND_BUFFER: usize = 256 * 1024;
 
+/// Fields that hyper parses without allocating.
+const HYPER_HEADERS: usize = 100;
+
+/// Bytes of a head that fit hyper's buffer as it is.
+const HYPER_BUFFER: usize = 400 * 1024;
+
 /// What every request of a connection shares.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) slot: Rc<Slot>,
     pub(super) seat: Rc<Seat>,
-    pub(super) worker: Rc<Worker>,
     /// Who connected; after a PROXY header, who it names.
     pub(super) peer: Option<SocketAddr>,
-    pub(super) tls: bool,
-    pub(super) forwarded: ForwardedClient,
-    _pass: registry::Pass,
+    pub(super) forwarded: forwarded::Client,
+    _pass: Pass,
+}
+
+/// A connection as it was accepted.
+pub(super) struct Accepted {
+    pub(super) socket: Socket,
+    pub(super) peer: Option<SocketAddr>,
+    pub(super) pass: Pass,
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, adopted: Adopted) {
+pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, accepted: Accepted) {
     let view = slot.view();
     let seat = Rc::new(worker.connections.seat(slot.number, &view.timeouts));
-    worker.note_open();
-    view.counters.accepted();
-    let _open = view.counters.open();
-    let setup = establish(&view, adopted.stream, adopted.peer);
+    let _open = view.counters.accepted();
+    let setup = establish(&view, accepted.socket, accepted.peer);
     let established = match until_ordered(&seat.watched, setup).await {
         Some(Ok(established)) => established,
         Some(Err(failure)) => {
             view.counters.handshake_failed(failure.kind);
-            debug!(listener = %view.name, peer = ?adopted.peer, kind = failure.kind, error = %failure.error, "Connection not established.");
+            debug!(listener = %view.name, peer = ?accepted.peer, kind = failure.kind, error = %failure.error, "Connection not established.");
             return;
         }
         None => {
@@ -88,16 +96,19 @@ pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, adopted: Adopted) 
     }
     let Established { stream, first, http2, peer, tls } = established;
     let client = Rc::new(Client {
-        forwarded: view.forwarder.client(peer.map(|peer| peer.ip()), tls),
+        forwarded: forwarded::Client::new(
+            peer.map_or(Peer::Unix, |peer| Peer::Ip(peer.ip())),
+            if tls { Scheme::Https } else { Scheme::Http },
+            &view.forwarding,
+        ),
         slot,
         seat,
-        worker: worker.clone(),
         peer,
-        tls,
-        _pass: adopted.pass,
+        _pass: accepted.pass,
     });
-    view.counters.protocol(http2);
-    let result = if http2 { serve_http2(&client, &view, stream, first).await } else { serve_http1(&client, &view, stream, first).await };
+    view.counters.speaks(http2);
+    let result =
+        if http2 { serve_http2(&client, &view, stream, first).await } else { serve_http1(&client, &view, stream, first).await };
     if let Err(error) = result {
         debug!(listener = %view.name, ?peer, %error, "Connection ended early.");
     }
@@ -125,8 +136,8 @@ impl SetupFailure {
     }
 }
 
-async fn establish(view: &View, stream: registry::Stream, mut peer: Option<SocketAddr>) -> Result<Established, SetupFailure> {
-    let mut socket = into_socket(stream).map_err(SetupFailure::of("socket"))?;
+async fn establish(view: &View, mut socket: Socket, mut peer: Option<SocketAddr>) -> Result<Established, SetupFailure> {
+    socket.set_nodelay().map_err(SetupFailure::of("socket"))?;
     let mut first = BytesMut::new();
     if view.proxy_protocol {
         let named = read_proxy_header(&mut socket, &mut first).await.map_err(SetupFailure::of("proxy_protocol"))?;
@@ -137,23 +148,16 @@ async fn establish(view: &View, stream: registry::Stream, mut peer: Option<Socke
         let http2 = sniff(view.protocol, &mut stream, &mut first).await.map_err(SetupFailure::of("closed"))?;
         return Ok(Established { stream, first, http2, peer, tls: false });
     };
-    let accepted = TlsAcceptor::from(config.clone()).accept(Rewound::new(socket, std::mem::take(&mut first))).await.map_err(SetupFailure::of("tls"))?;
+    let accepted = TlsAcceptor::from(config.clone())
+        .accept(Rewound::new(socket, std::mem::take(&mut first)))
+        .await
+        .map_err(SetupFailure::of("tls"))?;
     let http2 = match accepted.get_ref().1.alpn_protocol() {
         Some(protocol) => protocol == b"h2",
         // A client without ALPN speaks HTTP/1.1, but where nothing else is spoken.
         None => view.protocol == ListenerProtocol::Http2,
     };
     Ok(Established { stream: Stream::Tls(Box::new(accepted)), first, http2, peer, tls: true })
-}
-
-fn into_socket(stream: registry::Stream) -> io::Result<Socket> {
-    match stream {
-        registry::Stream::Tcp(stream) => {
-            stream.set_nodelay(true)?;
-            TcpStream::from_std(stream).map(Socket::Tcp)
-        }
-        registry::Stream::Unix(stream) => UnixStream::from_std(stream).map(Socket::Unix),
-    }
 }
 
 /// Reads the PROXY header into `first`, takes it out, and leaves there what came behind it.
@@ -225,9 +229,14 @@ async fn serve_http2(client: &Rc<Client>, view: &View, stream: Stream, first: By
 
 fn http1_builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
-    // The guard has refused what is over the limits; hyper's own must not be lower.
-    builder.max_headers(usize::from(limits.headers) + 1);
-    builder.max_buf_size((limits.header_bytes as usize + 1).max(64 * 1024));
+    // The guard has refused what is over the limits; hyper's own must not be lower. Where its defaults are enough they stay: more than 100
+    // fields cost every request two allocations.
+    if usize::from(limits.headers) > HYPER_HEADERS {
+        builder.max_headers(usize::from(limits.headers));
+    }
+    if limits.header_bytes as usize >= HYPER_BUFFER {
+        builder.max_buf_size(limits.header_bytes as usize + 1);
+    }
     // The endpoint's `Date` goes through; answers of our own bring theirs.
     builder.auto_date_header(false);
     // Timeouts are the sweep's.

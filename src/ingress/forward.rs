@@ -13,7 +13,7 @@ use super::connection::Client;
 use super::view::{RouteView, View};
 use crate::kit::hash;
 use crate::message::{Refusal, hop, host, normalise, trace};
-use crate::model::{HashKey, Pool, Reason, Redirect, Strategy};
+use crate::model::{HashKey, Reason, Redirect};
 use crate::pool::Download;
 use crate::route;
 
@@ -67,21 +67,17 @@ fn with_query(path: &str, query: Option<&str>) -> Result<PathAndQuery, Refusal> 
     PathAndQuery::try_from(text).map_err(|_| Refusal::new(Reason::InvalidTarget, "the path is not valid in normal form"))
 }
 
-/// Returns the hashed key of a request for a pool that asks for one.
-pub(super) fn hash_key(pool: &Pool, client: &Client, view: &View, request: &Request<Incoming>) -> Option<u64> {
-    if pool.strategy != Strategy::ConsistentHashing {
-        return None;
-    }
+/// Returns the hashed key of a request, taken from where `source` says.
+pub(super) fn hash_key(source: &HashKey, client: &Client, view: &View, request: &Request<Incoming>) -> Option<u64> {
     let headers = request.headers();
-    match &pool.hash.key {
+    match source {
         HashKey::Header(name) => headers.get(name).map(|value| hash::stable(value.as_bytes())),
         HashKey::Cookie(name) => route::cookie(headers, name).map(|value| hash::stable(value.as_bytes())),
         HashKey::Query(name) => route::query_value(request.uri().query()?, name).map(|value| hash::stable(value.as_bytes())),
         HashKey::Path => Some(hash::stable(request.uri().path().as_bytes())),
-        HashKey::ClientAddress => client
-            .forwarded
-            .address(headers, &view.forwarding.trusted)
-            .map(|address| hash::stable(address.to_string().as_bytes())),
+        HashKey::ClientAddress => {
+            client.forwarded.address(headers, &view.forwarding.trusted).map(|address| hash::stable(address.to_string().as_bytes()))
+        }
     }
 }
 
@@ -131,7 +127,13 @@ pub(super) fn edit_response(view: &View, route: &RouteView, response: &mut Respo
 }
 
 /// Builds a redirect's answer; `None` when the parts make no valid location.
-pub(super) fn redirect(redirect: &Redirect, scheme: &str, headers: &HeaderMap, uri: &Uri, prefix_len: usize) -> Option<Response<Bytes>> {
+pub(super) fn redirect(
+    redirect: &Redirect,
+    scheme: &str,
+    headers: &HeaderMap,
+    uri: &Uri,
+    prefix_len: usize,
+) -> Option<Response<Bytes>> {
     let host = headers.get(HOST).and_then(|value| value.to_str().ok());
     let location = route::location(redirect, scheme, host, uri, prefix_len)?;
     let mut response = Response::new(Bytes::new());

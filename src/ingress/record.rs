@@ -13,6 +13,7 @@ use crate::message::body;
 use crate::model::{Outcome, Reason};
 use crate::pool::Member;
 use crate::telemetry::access_log;
+use crate::telemetry::metrics::Ended;
 
 /// The status of a request whose client left before it was answered, as nginx has it.
 const CLIENT_LEFT: u16 = 499;
@@ -29,6 +30,7 @@ pub(super) struct Record {
     first_byte: Option<Duration>,
     status: u16,
     reason: Option<Reason>,
+    received: u64,
     sent: u64,
     finished: bool,
     /// Only kept when there is an access log.
@@ -47,8 +49,9 @@ struct Line {
 }
 
 impl Record {
-    pub(super) fn new(client: Rc<Client>, view: Rc<View>, started: Tick) -> Self {
-        Self {
+    /// Boxed, because it travels through every step to the last byte, and moving it costs more than one allocation.
+    pub(super) fn new(client: Rc<Client>, view: Rc<View>, started: Tick) -> Box<Self> {
+        Box::new(Self {
             client,
             view,
             route: None,
@@ -58,10 +61,11 @@ impl Record {
             first_byte: None,
             status: CLIENT_LEFT,
             reason: None,
+            received: 0,
             sent: 0,
             finished: false,
             line: None,
-        }
+        })
     }
 
     /// Keeps what the access log tells of the request's head, when there is an access log.
@@ -112,11 +116,15 @@ impl Record {
         self.first_byte = first_byte;
     }
 
+    pub(super) const fn received(&mut self, bytes: u64) {
+        self.received += bytes;
+    }
+
     pub(super) const fn sent(&mut self, bytes: usize) {
         self.sent += bytes as u64;
     }
 
-    pub(super) fn finish(mut self, outcome: Outcome) {
+    pub(super) fn finish(mut self: Box<Self>, outcome: Outcome) {
         self.write(outcome);
     }
 
@@ -129,7 +137,7 @@ impl Record {
             (outcome, _) => outcome,
         };
         let duration = now.since(self.started);
-        let received = self.upload.as_ref().map_or(0, |upload| upload.bytes());
+        let received = self.received + self.upload.as_ref().map_or(0, |upload| upload.bytes());
         let counters = match &self.route {
             Some(route) => {
                 route.counters.end();
@@ -137,7 +145,7 @@ impl Record {
             }
             None => &self.view.unrouted,
         };
-        counters.ended(self.status, outcome, duration, self.first_byte, received, self.sent);
+        counters.ended(&Ended { status: self.status, outcome, duration, first_byte: self.first_byte, received, sent: self.sent });
         if let (Some(log), Some(line)) = (&self.view.access_log, &self.line) {
             let endpoint = self.member.as_ref().map(|member| &member.endpoint.spec.id);
             log.write(&access_log::Record {

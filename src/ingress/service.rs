@@ -56,12 +56,8 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     let index = client.seat.watched.progress.begin();
     let view = client.slot.view();
     let mut record = Record::new(client.clone(), view.clone(), clock::now());
-    let mut asker = Asker {
-        method: request.method().clone(),
-        kind: Kind::of(request.headers()),
-        version: request.version(),
-        request_id: None,
-    };
+    let mut asker =
+        Asker { method: request.method().clone(), kind: Kind::of(request.headers()), version: request.version(), request_id: None };
     let answered = if let Some(refusal) = client.seat.watched.progress.refusal_of(index) {
         Err((record, refusal.into()))
     } else {
@@ -86,7 +82,7 @@ fn last_words(client: &Client, asker: &Asker, response: &mut Response<ReplyBody>
     }
 }
 
-fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Record) -> Response<ReplyBody> {
+fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Box<Record>) -> Response<ReplyBody> {
     record.failed(refused.failure.reason);
     let problem = Problem {
         failure: refused.failure,
@@ -124,9 +120,15 @@ const fn must_close(reason: Reason) -> bool {
     )
 }
 
-type Answered = Result<Response<ReplyBody>, (Record, Refused)>;
+type Answered = Result<Response<ReplyBody>, (Box<Record>, Refused)>;
 
-async fn answer(client: &Client, view: &View, mut request: Request<Incoming>, mut record: Record, asker: &mut Asker) -> Answered {
+async fn answer(
+    client: &Client,
+    view: &View,
+    mut request: Request<Incoming>,
+    mut record: Box<Record>,
+    asker: &mut Asker,
+) -> Answered {
     let random = (fastrand::u128(..), fastrand::u64(1..));
     let id = request_id::ensure(request.headers_mut(), random.0);
     record.request_id(&id);
@@ -146,7 +148,13 @@ async fn answer(client: &Client, view: &View, mut request: Request<Incoming>, mu
     match &route.action {
         ActionView::Respond(fixed) => Ok(reply::send_made(fixed.response(), &asker.method, record)),
         ActionView::Redirect(redirect) => {
-            match forward::redirect(redirect, client.scheme(), request.headers(), request.uri(), matched.prefix_len) {
+            match forward::redirect(
+                redirect,
+                client.forwarded.scheme().as_str(),
+                request.headers(),
+                request.uri(),
+                matched.prefix_len,
+            ) {
                 Some(made) => Ok(reply::send_made(made, &asker.method, record)),
                 None => Err((record, Refused::new(Reason::InvalidTarget, "the redirect does not make a valid location"))),
             }
@@ -193,12 +201,19 @@ struct Prepared<'a> {
 }
 
 /// Sends a request through its route's stack.
-async fn pass(client: &Client, view: &View, mut request: Request<Incoming>, prepared: &Prepared<'_>, mut record: Record) -> Answered {
+async fn pass(
+    client: &Client,
+    view: &View,
+    mut request: Request<Incoming>,
+    prepared: &Prepared<'_>,
+    mut record: Box<Record>,
+) -> Answered {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if view.limits.request_body.zip(declared).is_some_and(|(limit, declared)| declared > limit) {
         return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit")));
     }
-    let key = forward::hash_key(&prepared.destination.pool.model(), client, view, &request);
+    let source = prepared.destination.hash_key.as_ref();
+    let key = source.and_then(|source| forward::hash_key(source, client, view, &request));
     let required = match forward::required(request.headers()) {
         Ok(required) => required,
         Err(refusal) => return Err((record, refusal.into())),
@@ -225,7 +240,13 @@ async fn pass(client: &Client, view: &View, mut request: Request<Incoming>, prep
     }
 }
 
-fn hand_over(view: &View, route: &RouteView, reply: Reply, client_side: Option<OnUpgrade>, mut record: Record) -> Response<ReplyBody> {
+fn hand_over(
+    view: &View,
+    route: &RouteView,
+    reply: Reply,
+    client_side: Option<OnUpgrade>,
+    mut record: Box<Record>,
+) -> Response<ReplyBody> {
     let Reply { mut response, member, first_byte } = reply;
     record.tried(Some(member));
     record.answered(response.status(), Some(first_byte));

@@ -9,11 +9,39 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpStream, UnixStream};
 use tokio_rustls::server::TlsStream;
 
+use crate::registry;
+
 /// A client's socket as it was accepted.
 #[derive(Debug)]
 pub(super) enum Socket {
     Tcp(TcpStream),
     Unix(UnixStream),
+}
+
+impl Socket {
+    /// Small writes leave at once.
+    pub(super) fn set_nodelay(&self) -> io::Result<()> {
+        match self {
+            Self::Tcp(socket) => socket.set_nodelay(true),
+            Self::Unix(_) => Ok(()),
+        }
+    }
+
+    /// Takes the socket out of its runtime.
+    pub(super) fn into_std(self) -> io::Result<registry::Stream> {
+        match self {
+            Self::Tcp(socket) => socket.into_std().map(registry::Stream::Tcp),
+            Self::Unix(socket) => socket.into_std().map(registry::Stream::Unix),
+        }
+    }
+
+    /// Puts a socket into this worker's runtime.
+    pub(super) fn from_std(stream: registry::Stream) -> io::Result<Self> {
+        match stream {
+            registry::Stream::Tcp(socket) => TcpStream::from_std(socket).map(Self::Tcp),
+            registry::Stream::Unix(socket) => UnixStream::from_std(socket).map(Self::Unix),
+        }
+    }
 }
 
 /// A client's socket, with TLS when the listener speaks it.

@@ -8,14 +8,15 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::sync::Notify;
 
-use crate::message::forwarded::Forwarder;
 use crate::message::via::Via;
-use crate::model::{Action, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot};
+use crate::model::{
+    Action, Forwarding, HashKey, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot, Strategy,
+};
 use crate::pool::{self, Stack};
 use crate::registry::{Gate, LiveListener};
 use crate::route::{Rewriter, Rotation, Table};
 use crate::telemetry::access_log;
-use crate::telemetry::metrics::{ListenerCounters, Registry, RequestCounters};
+use crate::telemetry::metrics::{ListenerCounters, RequestCounters, Shard};
 
 use super::reply::Fixed;
 
@@ -82,7 +83,7 @@ pub(super) struct View {
     pub(super) counters: Arc<ListenerCounters>,
     /// For requests that no route took.
     pub(super) unrouted: Arc<RequestCounters>,
-    pub(super) forwarder: Rc<Forwarder>,
+    pub(super) forwarding: Arc<Forwarding>,
     pub(super) via: Rc<Via>,
     /// The name in `Proxy-Status`.
     pub(super) proxy_name: Rc<str>,
@@ -112,17 +113,25 @@ pub(super) enum ActionView {
 /// A pool with the route's policies around it.
 #[derive(Debug)]
 pub(super) struct Destination {
-    pub(super) pool: Rc<pool::Local>,
     pub(super) stack: Stack,
+    /// Where the key of a request comes from, when the pool asks for one.
+    pub(super) hash_key: Option<HashKey>,
+}
+
+impl Destination {
+    fn new(route: &Route, pool: &Rc<pool::Local>) -> Self {
+        let model = pool.model();
+        let hashes = model.strategy == Strategy::ConsistentHashing;
+        Self { stack: pool::build(route, pool), hash_key: hashes.then(|| model.hash.key.clone()) }
+    }
 }
 
 /// What views are built from.
 pub(super) struct Parts<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) pools: &'a HashMap<Id, Rc<pool::Local>>,
-    pub(super) metrics: &'a Registry,
+    pub(super) metrics: &'a Shard,
     pub(super) access_log: Option<access_log::Handle>,
-    pub(super) forwarder: Rc<Forwarder>,
     pub(super) via: Rc<Via>,
 }
 
@@ -142,7 +151,7 @@ impl View {
             routes: routes.map(|route| takes(route).then(|| Rc::new(RouteView::new(route, model, parts)))).collect(),
             counters: parts.metrics.listener(&model.name),
             unrouted: parts.metrics.request(&model.name, None),
-            forwarder: parts.forwarder.clone(),
+            forwarding: parts.snapshot.forwarding.clone(),
             via: parts.via.clone(),
             proxy_name: parts.snapshot.forwarding.name.as_str().into(),
             access_log: parts.access_log.clone(),
@@ -162,9 +171,8 @@ impl RouteView {
             Action::Forward(splits) => {
                 // Every pool that a route names exists: an invariant of the snapshot.
                 let known = splits.iter().filter_map(|split| Some((split.weight, parts.pools.get(&split.pool)?)));
-                let (weights, pools): (Vec<u32>, Vec<_>) = known
-                    .map(|(weight, pool)| (weight, Destination { pool: pool.clone(), stack: pool::build(route, pool) }))
-                    .unzip();
+                let (weights, pools): (Vec<u32>, Vec<_>) =
+                    known.map(|(weight, pool)| (weight, Destination::new(route, pool))).unzip();
                 ActionView::Forward { rotation: RefCell::new(Rotation::new(&weights)), pools }
             }
         };

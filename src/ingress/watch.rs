@@ -5,8 +5,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, OnceLock};
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -122,7 +122,7 @@ impl Progress {
     }
 
     /// The connection should end with the request that is next or running.
-    fn last_call(&self) {
+    pub(super) fn last_call(&self) {
         mark(&self.ending_since);
     }
 
@@ -252,12 +252,18 @@ impl Watched {
 }
 
 /// All open connections of a worker.
-#[derive(Debug, Default)]
 pub(super) struct Connections {
     slots: RefCell<Vec<Option<Rc<Watched>>>>,
     free: RefCell<Vec<usize>>,
     open: Cell<usize>,
     left: Notify,
+    changed: Box<dyn Fn(usize)>,
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connections").field("open", &self.open).finish_non_exhaustive()
+    }
 }
 
 /// A place among the open connections; given back on drop.
@@ -269,6 +275,22 @@ pub(super) struct Seat {
 }
 
 impl Connections {
+    /// No connections yet; `changed` is told how many there are whenever that changes.
+    pub(super) fn new(changed: impl Fn(usize) + 'static) -> Self {
+        Self {
+            slots: RefCell::default(),
+            free: RefCell::default(),
+            open: Cell::new(0),
+            left: Notify::new(),
+            changed: Box::new(changed),
+        }
+    }
+
+    fn set_open(&self, open: usize) {
+        self.open.set(open);
+        (self.changed)(open);
+    }
+
     /// Watches one more connection of the listener with number `listener`.
     pub(super) fn seat(self: &Rc<Self>, listener: u64, timeouts: &ListenerTimeouts) -> Seat {
         let watched = Rc::new(Watched {
@@ -284,13 +306,8 @@ impl Connections {
             slots.len() - 1
         });
         slots[index] = Some(watched.clone());
-        self.open.set(self.open.get() + 1);
+        self.set_open(self.open.get() + 1);
         Seat { watched, all: self.clone(), index }
-    }
-
-    /// Returns how many connections are open.
-    pub(super) fn open(&self) -> usize {
-        self.open.get()
     }
 
     /// Waits until no connection is open.
@@ -338,7 +355,7 @@ impl Drop for Seat {
     fn drop(&mut self) {
         self.all.slots.borrow_mut()[self.index] = None;
         self.all.free.borrow_mut().push(self.index);
-        self.all.open.set(self.all.open.get() - 1);
+        self.all.set_open(self.all.open.get() - 1);
         self.all.left.notify_waiters();
     }
 }
@@ -417,13 +434,13 @@ mod tests {
 
     #[test]
     fn seats_are_used_again() {
-        let all = Rc::new(Connections::default());
+        let all = Rc::new(Connections::new(|_| {}));
         let first = all.seat(1, &ListenerTimeouts::default());
         let second = all.seat(1, &ListenerTimeouts::default());
-        assert_eq!((first.index, second.index, all.open()), (0, 1, 2));
+        assert_eq!((first.index, second.index, all.open.get()), (0, 1, 2));
         drop(first);
         assert_eq!(all.seat(1, &ListenerTimeouts::default()).index, 0);
-        assert_eq!(all.open(), 1);
+        assert_eq!(all.open.get(), 1);
     }
 
     #[test]

@@ -6,6 +6,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::thread;
@@ -19,15 +21,15 @@ use tokio::time::Instant;
 use tracing::{error, warn};
 
 use super::accept;
-use super::connection;
+use super::connection::{self, Accepted};
+use super::stream::Socket;
 use super::view::{Parts, Slot, View};
 use super::watch::{Connections, sweep_interval};
 use crate::kit::clock;
-use crate::message::forwarded::Forwarder;
 use crate::message::via::Via;
 use crate::model::Id;
 use crate::pool;
-use crate::registry::{Adopted, Command, LivePool, Registry, World};
+use crate::registry::{Adopted, Command, LivePool, Pass, Registry, World};
 use crate::telemetry::{access_log, metrics};
 use crate::upstream::Lookup;
 
@@ -37,6 +39,8 @@ pub struct Services {
     pub registry: Arc<Registry>,
     /// Where counters are resolved.
     pub metrics: metrics::Registry,
+    /// Figures of the process.
+    pub process: metrics::Process,
     /// The access log of the current config.
     pub access_log: arc_swap::ArcSwapOption<access_log::Handle>,
     /// Resolves the names of endpoints.
@@ -60,6 +64,7 @@ impl<F: Future + 'static> Executor<F> for LocalExec {
 pub(super) struct Worker {
     index: usize,
     services: Arc<Services>,
+    metrics: metrics::Shard,
     pub(super) connections: Rc<Connections>,
     slots: RefCell<HashMap<u64, Rc<Slot>>>,
     pools: RefCell<HashMap<Id, (Arc<LivePool>, Rc<pool::Local>)>>,
@@ -87,17 +92,13 @@ fn live(index: usize, services: &Arc<Services>, ready: oneshot::Sender<()>) {
     let mut ready = Some(ready);
     loop {
         let once = ready.take();
-        let ended = thread::scope(|scope| {
-            let body = || run(index, services.clone(), once);
-            thread::Builder::new().name(format!("worker-{index}")).spawn_scoped(scope, body).map(|running| running.join())
-        });
-        match ended {
-            Ok(Ok(Ok(()))) => return,
-            Ok(Ok(Err(error))) => error!(worker = index, %error, "A worker could not run and is started again."),
-            Ok(Err(_panic)) => error!(worker = index, "A worker died and is started again."),
-            Err(error) => error!(worker = index, %error, "A worker could not be started and is tried again."),
+        // Nothing of the dead worker is used again but what is shared by design.
+        match catch_unwind(AssertUnwindSafe(|| run(index, services.clone(), once))) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error!(worker = index, %error, "A worker could not run and is started again."),
+            Err(_panic) => error!(worker = index, "A worker died and is started again."),
         }
-        services.metrics.worker_restarted();
+        services.process.worker_restarted();
         // why: a worker that dies at once must not take the processor from the others.
         thread::sleep(Duration::from_millis(100));
     }
@@ -124,10 +125,12 @@ fn run(index: usize, services: Arc<Services>, ready: Option<oneshot::Sender<()>>
 
 impl Worker {
     fn new(index: usize, services: Arc<Services>) -> Self {
+        let crew = services.registry.crew().clone();
         Self {
             index,
+            metrics: services.metrics.shard(index),
+            connections: Rc::new(Connections::new(move |open| crew.set_open(index, open))),
             services,
-            connections: Rc::default(),
             slots: RefCell::default(),
             pools: RefCell::default(),
             sweep_every: Cell::new(sweep_interval(std::iter::empty())),
@@ -140,8 +143,8 @@ impl Worker {
             // Cancel safe, both: a command stays in the channel, a sleep is begun again with the same end.
             tokio::select! {
                 command = inbox.recv() => match command {
+                    Some(Command::Stop) | None => return,
                     Some(command) => self.obey(command),
-                    None => return,
                 },
                 () = tokio::time::sleep_until(next_sweep) => {
                     self.connections.sweep(clock::now());
@@ -161,8 +164,10 @@ impl Worker {
                 self.take_members(&pool);
                 let _ = done.send(());
             }
-            Command::Adopt(adopted) => self.take(adopted),
+            Command::Adopt(adopted) => self.adopt(adopted),
             Command::Drain(done) => self.drain(done),
+            // Taken out of the mailbox by `listen`.
+            Command::Stop => {}
         }
     }
 
@@ -177,9 +182,8 @@ impl Worker {
         let parts = Parts {
             snapshot: &world.snapshot,
             pools: &pools,
-            metrics: &self.services.metrics,
+            metrics: &self.metrics,
             access_log: self.services.access_log.load().as_deref().cloned(),
-            forwarder: Rc::new(Forwarder::new(forwarding)),
             via: Rc::new(Via::new(&forwarding.name, self.services.instance)),
         };
         self.sweep_every.set(sweep_interval(world.listeners.values().map(|listener| &listener.model.timeouts)));
@@ -214,11 +218,11 @@ impl Worker {
             match pools.get_mut(name) {
                 Some((known, _)) if Arc::ptr_eq(known, live) => {}
                 Some((known, local)) => {
-                    local.update(&self.shared(live, &members), &self.services.metrics);
+                    local.update(&self.shared(live, &members), &self.metrics);
                     *known = live.clone();
                 }
                 None => {
-                    let local = pool::Local::new(&self.shared(live, &members), &self.services.metrics);
+                    let local = pool::Local::new(&self.shared(live, &members), &self.metrics);
                     pools.insert(name.clone(), (live.clone(), Rc::new(local)));
                 }
             }
@@ -227,7 +231,7 @@ impl Worker {
 
     fn take_members(&self, pool: &Id) {
         if let Some((live, local)) = self.pools.borrow().get(pool) {
-            local.update(&self.shared(live, &live.members.load()), &self.services.metrics);
+            local.update(&self.shared(live, &live.members.load()), &self.metrics);
         }
     }
 
@@ -266,23 +270,40 @@ impl Worker {
     }
 
     /// Gives an accepted connection to whoever has room.
-    pub(super) fn place(self: &Rc<Self>, adopted: Adopted) {
+    pub(super) fn place(self: &Rc<Self>, listener: u64, socket: Socket, peer: Option<SocketAddr>, pass: Pass) {
         let crew = self.services.registry.crew();
-        let Some(other) = crew.better_than(self.index) else { return self.take(adopted) };
+        let Some(other) = crew.better_than(self.index) else {
+            return self.serve(listener, socket, peer, pass);
+        };
+        let stream = match socket.into_std() {
+            Ok(stream) => stream,
+            Err(error) => return warn!(%error, "A connection was lost between two workers."),
+        };
+        let adopted = Adopted { listener, stream, peer, pass };
         if let Err(Command::Adopt(adopted)) = crew.post(other, Command::Adopt(adopted)) {
-            self.take(adopted);
+            self.adopt(adopted);
         }
     }
 
-    fn take(self: &Rc<Self>, adopted: Adopted) {
-        let slot = self.slots.borrow().get(&adopted.listener).cloned();
+    fn adopt(self: &Rc<Self>, adopted: Adopted) {
+        let Adopted { listener, stream, peer, pass } = adopted;
+        match Socket::from_std(stream) {
+            Ok(socket) => self.serve(listener, socket, peer, pass),
+            Err(error) => warn!(%error, "A connection was lost between two workers."),
+        }
+    }
+
+    fn serve(self: &Rc<Self>, listener: u64, socket: Socket, peer: Option<SocketAddr>, pass: Pass) {
+        let mut slot = self.slots.borrow().get(&listener).cloned();
+        if slot.is_none()
+            && let Some(world) = self.services.registry.world()
+        {
+            // Another worker has the new world already, and its connection overtook our command.
+            self.apply(&world);
+            slot = self.slots.borrow().get(&listener).cloned();
+        }
         if let Some(slot) = slot {
-            tokio::task::spawn_local(connection::serve(self.clone(), slot, adopted));
+            tokio::task::spawn_local(connection::serve(self.clone(), slot, Accepted { socket, peer, pass }));
         }
-    }
-
-    /// Tells the crew how many connections this worker has.
-    pub(super) fn note_open(&self) {
-        self.services.registry.crew().set_open(self.index, self.connections.open());
     }
 }

@@ -105,12 +105,7 @@ impl Upload {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        Self {
-            inner: Some(incoming),
-            progress: Some(Rc::default()),
-            left: limit.unwrap_or(u64::MAX),
-            idle: IdleTimer::new(idle),
-        }
+        Self { inner: Some(incoming), progress: Some(Rc::default()), left: limit.unwrap_or(u64::MAX), idle: IdleTimer::new(idle) }
     }
 
     /// Returns the shared progress; `None` when there is no body.

@@ -68,7 +68,10 @@ fn parse_json(json: &str) -> Option<LoadFigures> {
     for (name, value) in &fields {
         match value {
             serde_json::Value::Object(nested) => {
-                nested.iter().filter_map(|(name, value)| Some((name, value.as_f64()?))).for_each(|(name, value)| figures.set(name, value));
+                nested
+                    .iter()
+                    .filter_map(|(name, value)| Some((name, value.as_f64()?)))
+                    .for_each(|(name, value)| figures.set(name, value));
             }
             value => {
                 if let Some(value) = value.as_f64() {
@@ -95,7 +98,9 @@ mod tests {
 
     #[test]
     fn nonsense_says_nothing() {
-        for value in [&b""[..], b"TEXT", b"JSON {", b"cpu_utilization=-1", b"cpu_utilization=NaN", b"BIN CgkJ", b"\xff\xfe", b"JSON [1]"] {
+        for value in
+            [&b""[..], b"TEXT", b"JSON {", b"cpu_utilization=-1", b"cpu_utilization=NaN", b"BIN CgkJ", b"\xff\xfe", b"JSON [1]"]
+        {
             assert_eq!(parse(value), None, "{value:?}");
         }
     }

@@ -3,11 +3,13 @@
 //! Everything here is pure: no clock, no socket, no randomness of its own. Headers are edited in place. What is accepted, refused and
 //! normalised is written down in `docs/http.md`, what is added and removed in `docs/forwarding.md`.
 
+pub mod body;
 pub mod forwarded;
 pub mod framing;
 pub mod grpc;
 pub mod hop;
 pub mod host;
+pub mod load_report;
 pub mod normalise;
 pub mod problem;
 pub mod proxy_protocol;

@@ -111,7 +111,7 @@ impl Running {
         };
         let (head, incoming) = exchange.response.into_parts();
         attempt.response(head.status, now);
-        tally.answered(attempt.started(), now);
+        tally.answered(attempt.started(), now, exchange.reused);
         learn(&attempt, head.status, &head.headers, now);
         let held = Held { lease: exchange.lease, attempt, tally };
         let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {

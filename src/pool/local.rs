@@ -13,7 +13,7 @@ use crate::endpoint::{Endpoint, EndpointSet, Mask};
 use crate::kit::clock::Tick;
 use crate::message::body::Upload;
 use crate::model::{Id, Pool};
-use crate::telemetry::metrics::Registry;
+use crate::telemetry::metrics::Shard;
 use crate::upstream::{Connections, Lookup, Target};
 
 /// What a worker needs to build its view of a pool.
@@ -45,7 +45,7 @@ struct Members {
 
 impl Local {
     /// Builds the view of `shared`.
-    pub fn new(shared: &Shared<'_>, metrics: &Registry) -> Self {
+    pub fn new(shared: &Shared<'_>, metrics: &Shard) -> Self {
         Self {
             picker: RefCell::new(Picker::new(shared.model)),
             rng: RefCell::new(Rng::new()),
@@ -54,19 +54,9 @@ impl Local {
         }
     }
 
-    /// Takes a changed pool, keeping the connections of endpoints that are reached as before, and the rotation of a picker that still
-    /// picks in the same way.
-    pub fn update(&self, shared: &Shared<'_>, metrics: &Registry) {
-        let same_picks = {
-            let old = self.model.borrow();
-            old.strategy == shared.model.strategy
-                && old.hash == shared.model.hash
-                && old.resource == shared.model.resource
-                && old.slow_start == shared.model.slow_start
-        };
-        if !same_picks {
-            *self.picker.borrow_mut() = Picker::new(shared.model);
-        }
+    /// Takes a changed pool, keeping the rotation, and the connections of endpoints that are reached as before.
+    pub fn update(&self, shared: &Shared<'_>, metrics: &Shard) {
+        self.picker.borrow_mut().reconfigure(shared.model);
         let old = self.members.borrow().clone();
         let new = members(shared, Some(&*old), metrics);
         retire_others(&old, &new);
@@ -101,21 +91,21 @@ impl Local {
     }
 }
 
-fn members(shared: &Shared<'_>, previous: Option<&Members>, metrics: &Registry) -> Members {
+fn members(shared: &Shared<'_>, previous: Option<&Members>, metrics: &Shard) -> Members {
     let known: HashMap<&Id, &Rc<Member>> =
         previous.into_iter().flat_map(|members| &members.list).map(|member| (&member.endpoint.spec.id, member)).collect();
     let build = |(endpoint, target): (&Arc<Endpoint>, &Target)| {
         let known = known.get(&endpoint.spec.id);
         let connections = match known.filter(|member| member.connections.target().is_same(target)) {
             Some(member) => member.connections.clone(),
-            None => Connections::new(target.clone(), shared.lookup.clone()),
+            None => Rc::new(Connections::new(target.clone(), shared.lookup.clone()).with_spare_body(Upload::empty)),
         };
         let counters = match known {
             Some(member) => member.counters.clone(),
             None => metrics.endpoint(&shared.model.name, &endpoint.spec.id),
         };
         let host = Member::host_for(endpoint, &shared.model.upstream.host);
-        Rc::new(Member { endpoint: endpoint.clone(), connections, counters, host })
+        Rc::new(Member { pool: shared.model.name.clone(), endpoint: endpoint.clone(), connections, counters, host })
     };
     let list = shared.set.endpoints().iter().zip(shared.targets).map(build).collect();
     Members { set: shared.set.clone(), list }

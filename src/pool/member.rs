@@ -8,13 +8,15 @@ use http::HeaderValue;
 use crate::endpoint::Endpoint;
 use crate::kit::clock::Tick;
 use crate::message::body::Upload;
-use crate::model::{HostHeader, Outcome};
+use crate::model::{HostHeader, Id, Outcome};
 use crate::telemetry::metrics::EndpointCounters;
 use crate::upstream::Connections;
 
 /// One endpoint as one worker sees it.
 #[derive(Debug)]
 pub struct Member {
+    /// Its pool.
+    pub pool: Id,
     /// The state that all workers share.
     pub endpoint: Arc<Endpoint>,
     pub(super) connections: Rc<Connections<Upload>>,
@@ -39,8 +41,8 @@ impl Member {
 pub(super) struct Tally(pub(super) Arc<EndpointCounters>);
 
 impl Tally {
-    pub(super) fn answered(&self, started: Tick, now: Tick) {
-        self.0.first_byte(now.since(started));
+    pub(super) fn answered(&self, started: Tick, now: Tick, reused: bool) {
+        self.0.answered(now.since(started), reused);
     }
 
     pub(super) fn ended(&self, outcome: Outcome, started: Tick, now: Tick) {

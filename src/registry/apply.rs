@@ -16,7 +16,7 @@ use super::crew::Crew;
 use super::diff::Report;
 use super::world::{Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
-use crate::discovery::Resolver;
+use crate::discovery::{self, Resolver};
 use crate::model::{Bind, Dns, Id, Listener, Pool, Snapshot};
 use crate::route::{RouteError, Table};
 use crate::upstream::{self, TlsError};
@@ -199,14 +199,15 @@ impl Registry {
 
     /// Hands every change of a DNS name to its pool; ended by its [`Follower`].
     async fn follow_name(self: Arc<Self>, name: Id, dns: Dns, known: Arc<ArcSwap<Vec<IpAddr>>>) {
-        let mut changes = self.resolver.watch(dns);
+        let mut changes = discovery::watch(dns, self.resolver.clone());
         loop {
-            let addresses = changes.borrow_and_update().clone();
-            if **known.load() != addresses {
+            if let Some(addresses) = changes.current()
+                && **known.load() != addresses
+            {
                 known.store(Arc::new(addresses.clone()));
                 self.set_discovered(&name, &addresses).await;
             }
-            if changes.changed().await.is_err() {
+            if !changes.changed().await {
                 return;
             }
         }
@@ -275,7 +276,8 @@ impl Builder<'_> {
         // Another listener may have given this address up in the same reload.
         let given_up = self.old.and_then(|world| {
             world.listeners.values().find(|other| {
-                other.model.bind == model.bind && snapshot.listeners.iter().all(|l| l.name != other.model.name || l.bind != model.bind)
+                other.model.bind == model.bind
+                    && snapshot.listeners.iter().all(|l| l.name != other.model.name || l.bind != model.bind)
             })
         });
         let number = made.fetch_add(1, Relaxed) + 1;
@@ -283,8 +285,11 @@ impl Builder<'_> {
         if let Some(other) = given_up {
             return Ok(live(number, gate, other.address.clone(), other.sockets.clone()));
         }
-        let bound = sockets::bind(&model.bind, self.workers)
-            .map_err(|source| Obstacle::Bind { name: name.clone(), bind: model.bind.clone(), source })?;
+        let bound = sockets::bind(&model.bind, self.workers).map_err(|source| Obstacle::Bind {
+            name: name.clone(),
+            bind: model.bind.clone(),
+            source,
+        })?;
         Ok(live(number, gate, bound.address, Arc::new(bound.sockets)))
     }
 

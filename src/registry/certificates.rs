@@ -65,14 +65,15 @@ pub enum CertificateError {
 
 /// Returns the files that `tls` names.
 pub(super) fn files(tls: &ServerTls) -> impl Iterator<Item = &Path> {
-    tls.certificates
-        .iter()
-        .flat_map(|files| [files.certificate.as_path(), files.key.as_path()])
-        .chain(tls.client_ca.as_deref())
+    tls.certificates.iter().flat_map(|files| [files.certificate.as_path(), files.key.as_path()]).chain(tls.client_ca.as_deref())
 }
 
 /// Builds the server side of TLS.
-pub(super) fn build(tls: &ServerTls, protocol: ListenerProtocol, contents: &Contents) -> Result<Arc<ServerConfig>, CertificateError> {
+pub(super) fn build(
+    tls: &ServerTls,
+    protocol: ListenerProtocol,
+    contents: &Contents,
+) -> Result<Arc<ServerConfig>, CertificateError> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let keys = tls.certificates.iter().map(|files| certified_key(files, contents)).collect::<Result<Vec<_>, _>>()?;
     let verifier = match &tls.client_ca {
@@ -125,13 +126,16 @@ fn certificates(path: &Path, contents: &Contents) -> Result<Vec<CertificateDer<'
 
 fn certified_key(files: &CertificateFiles, contents: &Contents) -> Result<Arc<CertifiedKey>, CertificateError> {
     let chain = certificates(&files.certificate, contents)?;
-    let key = PrivateKeyDer::from_pem_slice(contents.get(&files.key))
-        .map_err(|error| content(&files.key, format!("no private key found ({error}); a PEM file with BEGIN PRIVATE KEY is expected")))?;
+    let key = PrivateKeyDer::from_pem_slice(contents.get(&files.key)).map_err(|error| {
+        content(&files.key, format!("no private key found ({error}); a PEM file with BEGIN PRIVATE KEY is expected"))
+    })?;
     let key = aws_lc_rs::sign::any_supported_type(&key).map_err(|error| content(&files.key, error))?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(Arc::new(certified)),
-        Err(_) => Err(content(&files.key, format!("the key does not belong to the certificate of {}", files.certificate.display()))),
+        Err(_) => {
+            Err(content(&files.key, format!("the key does not belong to the certificate of {}", files.certificate.display())))
+        }
     }
 }
 

@@ -68,6 +68,14 @@ impl Crew {
         }
     }
 
+    /// Ends every worker at once.
+    pub fn stop(&self) {
+        for worker in 0..self.posts.len() {
+            // A worker that is gone has ended already.
+            let _ = self.post(worker, Command::Stop);
+        }
+    }
+
     /// Notes how many connections a worker has.
     pub fn set_open(&self, worker: usize, open: usize) {
         if let Some(post) = self.posts.get(worker) {

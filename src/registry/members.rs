@@ -7,7 +7,7 @@ use super::world::Members;
 use crate::discovery;
 use crate::endpoint::EndpointSet;
 use crate::kit::clock;
-use crate::model::Pool;
+use crate::model::{Pool, Strategy};
 use crate::upstream::{Target, TlsClient, TlsError};
 
 /// Builds the members of `pool`, keeping what `previous` has learned of the same endpoints.
@@ -17,8 +17,12 @@ pub(super) fn build(
     tls: Option<&Arc<TlsClient>>,
     previous: Option<&Members>,
 ) -> Result<Members, TlsError> {
-    let specs = discovery::merge(&pool.endpoints, pool.dns.as_ref(), discovered);
+    let specs = discovery::merge(&pool.endpoints, discovered, pool.dns.as_ref().map_or(0, |dns| dns.port));
     let set = EndpointSet::new(&pool.name, specs, previous.map(|members| &*members.set), clock::now());
+    // Built here, so that no worker builds it on its first pick.
+    if pool.strategy == Strategy::ConsistentHashing {
+        set.ring();
+    }
     let settings = Arc::new(pool.upstream.clone());
     let targets = set
         .endpoints()

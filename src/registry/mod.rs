@@ -11,9 +11,9 @@ mod members;
 mod sockets;
 mod world;
 
-pub use crew::Crew;
 pub use apply::{ApplyError, Obstacle, Registry};
 pub use certificates::CertificateError;
+pub use crew::Crew;
 pub use diff::{Changes, Report};
 pub use sockets::Socket;
 pub use world::{Adopted, Command, Gate, LiveListener, LivePool, Members, Pass, Stream, World};

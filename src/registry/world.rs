@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use arc_swap::ArcSwap;
 use rustls::ServerConfig;
-use tokio::net::{TcpStream, UnixStream};
 use tokio::sync::{Notify, oneshot};
 
 use super::Socket;
@@ -142,6 +141,8 @@ pub enum Command {
     Adopt(Adopted),
     /// Accept nothing more, let running requests end; answer when the last connection has closed.
     Drain(oneshot::Sender<()>),
+    /// End at once, with every connection.
+    Stop,
 }
 
 /// A connection that another worker accepted.
@@ -164,24 +165,6 @@ pub enum Stream {
     Tcp(std::net::TcpStream),
     /// A connection over a Unix socket.
     Unix(std::os::unix::net::UnixStream),
-}
-
-impl Stream {
-    /// Takes a TCP connection out of its runtime.
-    ///
-    /// # Errors
-    /// When the runtime cannot let go of it.
-    pub fn from_tcp(stream: TcpStream) -> std::io::Result<Self> {
-        stream.into_std().map(Self::Tcp)
-    }
-
-    /// Takes a Unix connection out of its runtime.
-    ///
-    /// # Errors
-    /// When the runtime cannot let go of it.
-    pub fn from_unix(stream: UnixStream) -> std::io::Result<Self> {
-        stream.into_std().map(Self::Unix)
-    }
 }
 
 #[cfg(test)]

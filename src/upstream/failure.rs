@@ -157,4 +157,20 @@ mod tests {
         let failure = SendFailure::unsent(Reason::ConnectTimeout, "no answer");
         assert_eq!(failure.to_string(), "connect_timeout: no answer");
     }
+
+    #[test]
+    fn the_reference_names_reasons_and_statuses_as_they_are() {
+        let rows = include_str!("../../docs/upstream.md").lines().filter_map(|line| {
+            let mut cells = line.strip_prefix("| `")?.split(" | ");
+            let word = cells.next()?.strip_suffix('`')?;
+            Some((word, cells.next()?.parse::<u16>().ok()?))
+        });
+        let mut count = 0;
+        for (word, status) in rows {
+            let reason = Reason::ALL.iter().find(|reason| reason.as_str() == word).expect(word);
+            assert_eq!(reason.status().as_u16(), status, "{word}");
+            count += 1;
+        }
+        assert_eq!(count, 11);
+    }
 }

@@ -80,6 +80,22 @@ impl<'t> Report<'t> {
 
     fn problem(&self, id: NodeId, message: String, suggestion: Option<String>) -> Problem {
         let (line, column) = self.tree.position(id);
-        Problem { file: self.file.to_owned(), line, column, path: self.tree.path(id), message, suggestion }
+        let suggestion = suggestion.map(one_line);
+        Problem {
+            file: self.file.to_owned(),
+            line,
+            column,
+            path: one_line(self.tree.path(id)),
+            message: one_line(message),
+            suggestion,
+        }
     }
+}
+
+/// Keeps what a file says from breaking lines or steering a terminal.
+fn one_line(text: String) -> String {
+    if !text.contains(char::is_control) {
+        return text;
+    }
+    text.chars().map(|c| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() }).collect()
 }

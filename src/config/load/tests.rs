@@ -124,6 +124,21 @@ fn a_mistake_inside_a_section_is_not_told_again_as_its_absence() {
 }
 
 #[test]
+fn weights_are_not_judged_when_some_could_not_be_read() {
+    let pools = "pools: { a: { endpoints: [{ address: 'h:1', weight: 0 }, { address: h, weight: 5 }] } }";
+    refused(&format!("listeners: [{{ name: w, bind: ':1', pool: a }}]\n{pools}"), "endpoints[1].address", "no valid port");
+    let split = "split: [{ pool: a, weight: 0 }, { pool: '!', weight: 1 }]";
+    refused(&format!("{BASE}routes: [{{ name: r, {split} }}]"), "split[1].pool", "a name is made of");
+}
+
+#[test]
+fn a_response_may_have_a_field_called_host() {
+    assert!(
+        read_text(&format!("{BASE}routes: [{{ name: r, pool: a, rewrite: {{ set_response_headers: {{ host: x }} }} }}]")).is_ok()
+    );
+}
+
+#[test]
 fn values_of_the_wrong_kind_are_told_by_what_was_found() {
     refused("listeners: web", "1:12: listeners", "expected a list, found \"web\"");
     refused("listeners: [web]", "listeners[0]", "expected a mapping with the keys name, bind");
@@ -155,6 +170,7 @@ fn syntax_errors_have_a_place() {
 fn a_key_without_value_is_an_absent_key() {
     let loaded = loaded(&format!("{BASE}telemetry:\ndrain: ~\nworkers: null\nroutes:\n"));
     assert_eq!(loaded.snapshot.drain.timeout, Duration::from_secs(30));
+    refused("listeners: [{ name: web, bind: }]", "listeners[0]", "the key `bind` is missing");
 }
 
 #[test]
@@ -189,6 +205,13 @@ fn what_a_variable_holds_is_not_shown() {
         let errors = errors(&format!("{BASE}{text}"));
         assert!(!errors[0].contains("hunter"), "{errors:?}");
     }
+}
+
+#[test]
+fn a_problem_is_one_line_whatever_the_file_says() {
+    let errors = errors(&format!("{BASE}\"a\\n\\e[1m\": 1\nroutes: [{{ name: \"x\\ny\" }}]"));
+    assert_eq!(errors.len(), 2, "{errors:?}");
+    assert!(errors.iter().all(|error| !error.contains(char::is_control)), "{errors:?}");
 }
 
 #[test]
@@ -366,6 +389,10 @@ fn odd_but_allowed_things_are_warnings() {
     let routes = "routes: [{ name: x, match: { hosts: [a, b] }, pool: a }, { name: y, match: { hosts: [B, a] }, pool: a }]";
     warned(&format!("{BASE}{routes}"), "\"y\" never matches: \"x\", in line 3");
     warned(&format!("{BASE}admin: {{ bind: ':9900' }}"), "refuses writes");
+    for admin in ["{ bind: '[::1]:9900' }", "{ bind: ':9900', token: x }", "{ bind: none }"] {
+        let warnings = warnings(&format!("{BASE}admin: {admin}"));
+        assert!(!warnings.iter().any(|warning| warning.contains("admin")), "{warnings:?}");
+    }
     warned(&format!("{BASE}routes: [{{ name: r, respond: {{}}, require: [x] }}]"), "sends nothing to a pool");
     warned(&format!("{BASE}routes: [{{ name: r, pool: a, timeouts: {{ total: 1s, attempt: 2s }} }}]"), "`total` is shorter");
 }
@@ -417,10 +444,29 @@ proptest::proptest! {
     }
 
     #[test]
+    fn an_example_with_any_part_replaced_is_a_config_or_a_list_of_problems(
+        (from, length) in (0..EXAMPLE.len(), 0_usize..40),
+        words in proptest::collection::vec(proptest::sample::select(WORDS), 0..4),
+    ) {
+        let mut text = EXAMPLE.as_bytes().to_vec();
+        text.splice(from..(from + length).min(EXAMPLE.len()), words.concat().into_bytes());
+        let text = String::from_utf8_lossy(&text).into_owned();
+        if let Err(errors) = read_text(&text) {
+            let problems = errors.problems();
+            proptest::prop_assert!((1..=100).contains(&problems.len()));
+            proptest::prop_assert_eq!(errors.to_string().lines().count(), problems.len());
+            let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+            proptest::prop_assert!(problems.iter().all(|problem| problem.line <= lines), "{}", errors);
+        }
+    }
+
+    #[test]
     fn no_text_made_of_our_words_makes_the_reader_panic(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60)) {
         let _ = read_text(&words.concat());
     }
 }
+
+const EXAMPLE: &str = include_str!("../../../config/gateway.yaml");
 
 /// What a config is made of, and what it should not be made of.
 const WORDS: &[&str] = &[

@@ -19,5 +19,5 @@ pub(super) use listener::{Listener, ServerTls};
 pub(super) use names::FilePath;
 pub(super) use pool::{Discovery, Endpoint, Pool, Upstream, UpstreamTls};
 pub(super) use quantities::Period;
-pub(super) use route::{Fields, Match, PathMatch, Redirect, Respond, Rewrite, Route, RouteTimeouts, ValueMatch};
+pub(super) use route::{Fields, Match, PathMatch, Redirect, Respond, Route, RouteTimeouts, ValueMatch};
 pub(super) use settings::{Admin, Drain, Forwarding, Telemetry};

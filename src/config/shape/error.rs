@@ -43,6 +43,7 @@ impl ShapeError {
                 self.message = format!("{}, found {}", self.message, node.describe());
             }
             self.message = node.without_secrets(std::mem::take(&mut self.message));
+            self.suggestion = self.suggestion.take().map(|suggestion| node.without_secrets(suggestion));
         }
         self
     }

@@ -9,6 +9,6 @@ mod log;
 mod reader;
 mod wrap;
 
-pub(super) use log::{Fault, Log};
+pub(super) use log::Log;
 pub(super) use reader::read;
 pub(super) use wrap::{At, Entries, FromText, List, Mistake, OrNone, Text, TextOr, Textual};

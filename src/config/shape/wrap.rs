@@ -113,14 +113,6 @@ impl<K, V> Default for Entries<K, V> {
 }
 
 impl<T> OrNone<T> {
-    /// Returns the value.
-    pub(in crate::config) fn into_option(self) -> Option<T> {
-        match self {
-            Self::None => None,
-            Self::Some(value) => Some(value),
-        }
-    }
-
     /// Borrows the value.
     pub(in crate::config) fn as_option(&self) -> Option<&T> {
         match self {

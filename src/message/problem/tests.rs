@@ -102,3 +102,19 @@ proptest! {
         prop_assert!(text(&grpc, "grpc-message").is_some_and(|message| message.is_ascii()));
     }
 }
+
+#[test]
+fn the_reference_page_has_every_reason_as_it_is() {
+    let page = include_str!("../../../docs/http.md");
+    for reason in Reason::ALL {
+        let row = format!(
+            "| `{}` | {} | {} | `{}` | {} |",
+            reason.as_str(),
+            reason.status().as_u16(),
+            reason.grpc_status(),
+            reason.proxy_error(),
+            format!("{:?}", reason.side()).to_lowercase(),
+        );
+        assert_eq!(page.matches(&row).count(), 1, "{row}");
+    }
+}

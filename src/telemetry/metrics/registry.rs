@@ -68,7 +68,12 @@ impl Registry {
     }
 
     /// Forgets what is no longer configured; what still runs there is no longer shown.
-    pub fn retain<'a>(&self, listeners: impl Iterator<Item = &'a Id>, routes: impl Iterator<Item = &'a Id>, endpoints: &HashSet<EndpointKey>) {
+    pub fn retain<'a>(
+        &self,
+        listeners: impl Iterator<Item = &'a Id>,
+        routes: impl Iterator<Item = &'a Id>,
+        endpoints: &HashSet<EndpointKey>,
+    ) {
         let (listeners, routes) = (set(listeners), set(routes));
         let mut families = self.families();
         families.listeners.retain(|name, _| listeners.contains(name));

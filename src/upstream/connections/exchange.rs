@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use super::send::Unanswered;
 /// How often a request is sent again that a *live* endpoint did not take: a connection that closed as it was opened, a refused stream.
 ///
 /// Stale connections do not count: each of them is found out only once.
-const SECOND_CHANCES: u32 = 1;
+pub(super) const SECOND_CHANCES: u32 = 1;
 
 /// The connections of one worker to one endpoint.
 pub struct Connections<B: RequestBody> {
@@ -75,6 +76,7 @@ pub(super) struct Counts {
 }
 
 /// Counts a connection as open for as long as its task runs.
+#[derive(Debug)]
 pub(super) struct Open(Rc<Counts>);
 
 /// A connection for one request.
@@ -95,6 +97,12 @@ impl Open {
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get().saturating_sub(1));
+    }
+}
+
+impl<B: RequestBody> fmt::Debug for Connections<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connections").field("target", &self.target).finish_non_exhaustive()
     }
 }
 

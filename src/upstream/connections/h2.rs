@@ -2,8 +2,9 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::uri::{Authority, PathAndQuery, Scheme};
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http2::{Builder, Connection, SendRequest};
 use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::spawn_local;
 use tokio::time::Instant;
 use tracing::debug;
@@ -31,9 +33,14 @@ const STREAM_WINDOW: u32 = 256 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * STREAM_WINDOW;
 /// Bytes of a response's header fields; as for HTTP/1.
 const HEAD_BYTES: u32 = 64 * 1024;
+/// Stands for "not told yet": what the peer allows before its settings have come. No peer can say this number.
+const UNTOLD: usize = usize::MAX - 1;
 /// How often a connection with running requests is asked whether it is alive, and how long the answer may take.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What is said of a connection that ends before the peer's settings.
+const UNSETTLED: &str = "the endpoint closed the connection before its HTTP/2 settings";
 
 type Driver<B> = Rc<RefCell<Option<Connection<TokioIo<Stream>, Outgoing<B>, LocalExecutor>>>>;
 
@@ -52,22 +59,60 @@ pub(super) struct H2<B: RequestBody> {
 /// The place of one request on a connection.
 pub(super) struct StreamPlace<B: RequestBody>(Rc<H2<B>>);
 
-/// Runs hyper's tasks on this worker.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LocalExecutor;
+/// What is known of the first task: its connection is open, and it has had a turn.
+type Watched = (Open, Rc<Notify>);
+
+/// Closes a connection for further requests when its task ends, also by a panic in a request's body.
+///
+/// Requests that hyper has not begun are given back only when their queue is dropped.
+struct Closing<B: RequestBody>(Driver<B>);
+
+/// Runs hyper's tasks on this worker, and watches the first: that is the one which reads and writes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct LocalExecutor {
+    watch: Rc<RefCell<Option<Watched>>>,
+}
 
 impl<F: Future + 'static> hyper::rt::Executor<F> for LocalExecutor {
     fn execute(&self, future: F) {
-        spawn_local(future);
+        match self.watch.borrow_mut().take() {
+            Some((open, turned)) => spawn_local(watched(future, open, turned)),
+            None => spawn_local(async { drop(future.await) }),
+        };
     }
 }
 
+impl<B: RequestBody> Drop for Closing<B> {
+    fn drop(&mut self) {
+        let connection = self.0.try_borrow_mut().ok().and_then(|mut driver| driver.take());
+        drop(connection);
+    }
+}
+
+/// Runs `future`, tells after each of its turns, and counts its connection as open until it ends.
+async fn watched<F: Future>(future: F, open: Open, turned: Rc<Notify>) {
+    let _open = open;
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        let turn = future.as_mut().poll(cx);
+        turned.notify_waiters();
+        turn
+    })
+    .await;
+}
+
 impl<B: RequestBody> H2<B> {
-    /// Speaks HTTP/2 over `stream`; the connection's task owns `open` and ends with the connection.
+    /// Speaks HTTP/2 over `stream`; `open` ends with the connection.
+    ///
+    /// Waits for the peer's settings: before them nobody knows how many requests it takes, and too many would wait behind each
+    /// other while a second connection had room. A peer that does not speak HTTP/2 is found out here, with nothing sent.
     pub(super) async fn new(stream: Stream, target: &Target, open: Open) -> Result<Rc<Self>, SendFailure> {
         let scheme = if target.tls.is_some() { Scheme::HTTPS } else { Scheme::HTTP };
-        let (sender, connection) = Builder::new(LocalExecutor)
+        let turned = Rc::new(Notify::new());
+        let executor = LocalExecutor { watch: Rc::new(RefCell::new(Some((open, Rc::clone(&turned))))) };
+        let (sender, connection) = Builder::new(executor)
             .timer(TokioTimer::new())
+            .initial_max_send_streams(UNTOLD)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_header_list_size(HEAD_BYTES)
@@ -77,21 +122,8 @@ impl<B: RequestBody> H2<B> {
             .await
             .map_err(|error| SendFailure { sent: false, ..SendFailure::of_exchange(&error, false) })?;
         let driver: Driver<B> = Rc::new(RefCell::new(Some(connection)));
-        let driven = Rc::clone(&driver);
-        spawn_local(async move {
-            let _open = open;
-            let ended = poll_fn(|cx| match driven.borrow_mut().as_mut() {
-                Some(connection) => Pin::new(connection).poll(cx),
-                None => std::task::Poll::Ready(Ok(())),
-            });
-            if let Err(error) = ended.await {
-                debug!(%error, "Endpoint connection ended.");
-            }
-            // Requests that hyper has not begun are given back only when their queue is dropped.
-            let connection = driven.borrow_mut().take();
-            drop(connection);
-        });
-        Ok(Rc::new(Self {
+        let mut end = drive(&driver);
+        let this = Self {
             sender: RefCell::new(sender),
             driver,
             running: Cell::new(0),
@@ -99,7 +131,20 @@ impl<B: RequestBody> H2<B> {
             scheme,
             authority: RefCell::new(None),
             fallback: address_authority(&target.address),
-        }))
+        };
+        loop {
+            let mut turn = pin!(turned.notified());
+            // Registered before the settings are looked at, so that no turn is missed.
+            turn.as_mut().enable();
+            if this.max_streams().is_some_and(|max| max != UNTOLD) {
+                return Ok(Rc::new(this));
+            }
+            // Both branches are cancel-safe: a turn is only a reason to look again, and an end is final.
+            tokio::select! {
+                () = turn => {}
+                ended = &mut end => return Err(ended.unwrap_or_else(|_| SendFailure::unsent(Reason::EndpointReset, UNSETTLED))),
+            }
+        }
     }
 
     /// Tells whether it will never take a request again.
@@ -117,15 +162,16 @@ impl<B: RequestBody> H2<B> {
     /// A peer that allows none at all is treated as allowing one: the request waits there for its timeout, rather than in a storm
     /// of new connections.
     pub(super) fn place(self: &Rc<Self>) -> Option<StreamPlace<B>> {
-        (self.running.get() < self.max_streams().max(1)).then(|| {
+        (self.running.get() < self.max_streams()?.max(1)).then(|| {
             self.running.set(self.running.get() + 1);
             StreamPlace(Rc::clone(self))
         })
     }
 
-    fn max_streams(&self) -> usize {
+    /// Returns how many requests the peer takes at a time; `None` when it takes no more at all.
+    fn max_streams(&self) -> Option<usize> {
         // It is borrowed only while it is polled, and nothing that is polled there asks for a place.
-        self.driver.try_borrow().ok().and_then(|driver| driver.as_ref().map(Connection::current_max_send_streams)).unwrap_or(0)
+        self.driver.try_borrow().ok()?.as_ref().map(Connection::current_max_send_streams)
     }
 
     /// Gives the request the form of HTTP/2 (RFC 9113 section 8.3.1): scheme and authority in the target, no `Host`.
@@ -160,6 +206,31 @@ impl<B: RequestBody> H2<B> {
         *known = Some((host, authority.clone()));
         Ok(authority)
     }
+}
+
+/// Runs the task that hands requests over; tells how it ended to whoever waits for the peer's settings.
+///
+/// Owned by the connection: ends when that is dropped, or when the peer takes no more requests.
+fn drive<B: RequestBody>(driver: &Driver<B>) -> oneshot::Receiver<SendFailure> {
+    let (sender, receiver) = oneshot::channel();
+    let closing = Closing(Rc::clone(driver));
+    spawn_local(async move {
+        let ended = poll_fn(|cx| match closing.0.borrow_mut().as_mut() {
+            Some(connection) => Pin::new(connection).poll(cx),
+            None => Poll::Ready(Ok(())),
+        });
+        let failure = match ended.await {
+            Ok(()) => SendFailure::unsent(Reason::EndpointReset, UNSETTLED),
+            Err(error) => {
+                debug!(%error, "Endpoint connection ended.");
+                SendFailure { sent: false, ..SendFailure::of_exchange(&error, false) }
+            }
+        };
+        drop(closing);
+        // Nobody waits any more once the settings have come.
+        let _ = sender.send(failure);
+    });
+    receiver
 }
 
 /// Returns `address` as an authority, for requests that name no host.

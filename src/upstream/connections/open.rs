@@ -12,11 +12,14 @@ use crate::upstream::clock::after;
 use crate::upstream::dial;
 use crate::upstream::failure::SendFailure;
 
-use super::exchange::{Checkout, Connections, Open};
+use super::exchange::{Checkout, Connections, Open, SECOND_CHANCES};
 use super::h1::H1;
 use super::h2::H2;
 use super::lease::Held;
 use super::outgoing::RequestBody;
+
+/// What is said when a connection that was just opened takes no request.
+const CLOSED_AT_ONCE: &str = "the endpoint closes new connections at once";
 
 /// What an endpoint was last found to speak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,8 +118,7 @@ impl<B: RequestBody> Connections<B> {
             Opened::H2(connection) => {
                 let place = connection.place();
                 self.share(connection);
-                // A new connection has a place, and nobody was between.
-                Held::H2(place.ok_or_else(|| SendFailure::unsent(Reason::Internal, "a new connection is full"))?)
+                Held::H2(place.ok_or_else(|| SendFailure::unsent(Reason::EndpointReset, CLOSED_AT_ONCE))?)
             }
         };
         Ok(Checkout { held, connect_time: Some(start.elapsed()) })
@@ -126,6 +128,7 @@ impl<B: RequestBody> Connections<B> {
     async fn open_shared(self: &Rc<Self>) -> Result<Checkout<B>, SendFailure> {
         let start = Instant::now();
         let deadline = after(self.target.settings.connect_timeout);
+        let mut closed_at_once = 0;
         loop {
             let dialling = self.join_dial();
             let late = || SendFailure::unsent(Reason::ConnectTimeout, "no shared connection had room in time");
@@ -138,6 +141,12 @@ impl<B: RequestBody> Connections<B> {
             }
             if !self.may_share() {
                 return self.open_own().await;
+            }
+            if self.shared.borrow().is_empty() {
+                closed_at_once += 1;
+                if closed_at_once > SECOND_CHANCES {
+                    return Err(SendFailure::unsent(Reason::EndpointReset, CLOSED_AT_ONCE));
+                }
             }
         }
     }

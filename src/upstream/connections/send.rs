@@ -12,7 +12,7 @@ use crate::upstream::failure::{SendFailure, unprocessed};
 
 use super::exchange::Connections;
 use super::h1::{self, H1};
-use super::h2::{H2, StreamPlace};
+use super::h2::StreamPlace;
 use super::lease::Held;
 use super::outgoing::{Outgoing, Progress, RequestBody, within};
 
@@ -72,20 +72,12 @@ impl<B: RequestBody> Connections<B> {
                 let back = error.take_message();
                 let failure = failed(error.error(), progress.as_deref());
                 Err(match (back, spare) {
-                    (Some(request), _) => {
-                        self.forget(place.connection());
-                        Unanswered::Stale(request, SendFailure { sent: false, ..failure })
-                    }
+                    (Some(request), _) => Unanswered::Stale(request, SendFailure { sent: false, ..failure }),
                     (None, Some(request)) if unprocessed(error.error()) => Unanswered::Refused(request, failure),
                     (None, _) => Unanswered::Lost(failure),
                 })
             }
         }
-    }
-
-    /// Sends no more requests over `connection`.
-    fn forget(&self, connection: &Rc<H2<B>>) {
-        self.shared.borrow_mut().retain(|other| !Rc::ptr_eq(other, connection));
     }
 }
 

@@ -243,3 +243,12 @@ fn a_request_line_may_be_as_long_as_the_uri_type_takes_and_no_longer() {
     assert_eq!(feed(limits, [get(65_534).as_bytes()]).verdict, Verdict::AllPassed);
     assert_eq!(reason(feed(limits, [get(65_535).as_bytes()]).verdict), Some(TargetTooLong));
 }
+
+#[test]
+fn a_limit_on_the_request_line_above_that_of_the_head_changes_no_reason() {
+    let limits = Limits { headers: 20, header_bytes: 60, request_line: 100 };
+    let line = format!("GET /{} HTTP/1.1\r\n", "x".repeat(90));
+    let verdict = feed(limits, [line.as_bytes()]).verdict;
+    assert_eq!(reason(verdict), Some(TargetTooLong));
+    assert_eq!(feed(limits, line.as_bytes().chunks(1)).verdict, verdict);
+}

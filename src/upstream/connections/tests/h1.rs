@@ -129,7 +129,7 @@ fn a_response_dropped_half_read_closes_the_connection_at_once() {
         let start = Instant::now();
         drop(exchange.unwrap());
         closed(&mut stream).await;
-        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
         assert_eq!((pool.stats().idle, pool.stats().open), (0, 0));
     });
 }
@@ -148,7 +148,7 @@ fn a_wait_given_up_closes_the_connection_at_once() {
         let start = Instant::now();
         waiting.abort();
         closed(&mut stream).await;
-        assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_millis(500), "{:?}", start.elapsed());
     });
 }
 
@@ -422,5 +422,15 @@ fn a_body_that_ends_early_is_truncated_and_a_bad_chunk_is_not_http() {
             let error = soon(exchange.unwrap().response.into_body().collect()).await.unwrap_err();
             assert_eq!(crate::upstream::body_reason(&error), reason, "{error:?}");
         }
+    });
+}
+
+#[test]
+fn the_wait_for_an_answer_is_a_small_future() {
+    worker(async {
+        let (_listener, address) = listen().await;
+        let pool = http1(address);
+        let size = size_of_val(&pool.exchange(get("/"), None));
+        assert!(size <= 2048, "{size} bytes are moved into each request's task");
     });
 }

@@ -21,7 +21,7 @@ use crate::upstream::{Connections, Target};
 use super::lab::*;
 
 fn builder() -> http2::Builder<LocalExecutor> {
-    let mut builder = http2::Builder::new(LocalExecutor);
+    let mut builder = http2::Builder::new(LocalExecutor::default());
     builder.timer(TokioTimer::new());
     builder
 }
@@ -146,14 +146,11 @@ fn a_dropped_response_resets_its_stream_alone() {
             let mut connection = raw(accept(&listener).await).await;
             let mut respond = next(&mut connection).await;
             let mut stream = respond.send_response(Response::new(()), false).unwrap();
-            let reset = tokio::select! {
-                reset = std::future::poll_fn(|cx| stream.poll_reset(cx)) => reset.unwrap(),
-                _ = connection.accept() => panic!("there is no second request yet"),
-            };
+            let reset = spawn_local(async move { std::future::poll_fn(|cx| stream.poll_reset(cx)).await.unwrap() });
             next(&mut connection).await.send_response(Response::new(()), true).unwrap();
             // Drives the connection until the other side is done.
             while connection.accept().await.is_some() {}
-            reset
+            reset.await.unwrap()
         });
         let exchange = ask(&pool, "/").await.unwrap();
         drop(exchange);
@@ -286,9 +283,14 @@ fn an_endpoint_that_speaks_http1_is_a_protocol_failure() {
         let (outcome, ()) = tokio::join!(ask(&pool, "/"), async {
             let mut stream = accept(&listener).await;
             answer(&mut stream, "HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n").await;
+            closed(&mut stream).await;
         });
         let failure = outcome.unwrap_err();
-        assert_eq!(failure.reason, Reason::EndpointProtocol, "{failure}");
+        assert_eq!((failure.reason, failure.sent), (Reason::EndpointProtocol, false), "{failure}");
+        let (outcome, ()) = tokio::join!(ask(&pool, "/"), async { drop(accept(&listener).await) });
+        let failure = outcome.unwrap_err();
+        assert_eq!((failure.reason, failure.sent), (Reason::EndpointReset, false), "{failure}");
+        until(|| pool.stats().open == 0).await;
     });
 }
 
@@ -340,5 +342,19 @@ fn unused_and_retired_connections_are_closed() {
         until(|| retired.stats().open == 0).await;
         fetch(&retired, "/late").await;
         until(|| retired.stats().open == 0).await;
+    });
+}
+
+#[test]
+fn a_body_that_panics_takes_its_connection_along_and_no_more() {
+    worker(async {
+        let (listener, address) = listen().await;
+        serve_echo(listener, builder());
+        let pool = http2(address);
+        fetch(&pool, "/").await;
+        let broken = http_body_util::StreamBody::new(futures_util::stream::poll_fn(|_| panic!("a defect")));
+        assert!(soon(pool.exchange(post("/", broken.boxed_unsync()), None)).await.is_err());
+        assert_eq!(fetch(&pool, "/").await, "HTTP/2.0 http://agents.test/ host=");
+        assert_eq!(pool.stats().opened_total, 2);
     });
 }

@@ -17,8 +17,8 @@ use http_body_util::{BodyExt, Empty, Full, StreamBody};
 use hyper::body::Incoming;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc;
-use tokio::task::LocalSet;
 
 use crate::model::{Upstream, UpstreamProtocol};
 use crate::upstream::{Connections, Exchange, Lookup, SendFailure, Target};
@@ -32,9 +32,8 @@ pub const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs a test on a worker like ours.
 pub fn worker<F: Future<Output = ()>>(test: F) {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let local = LocalSet::new();
-    runtime.block_on(local.run_until(async { soon(test).await }));
+    let runtime = Builder::new_current_thread().enable_all().build_local(LocalOptions::default()).unwrap();
+    runtime.block_on(soon(test));
 }
 
 /// Waits for something that must happen.

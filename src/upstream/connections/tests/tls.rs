@@ -84,7 +84,7 @@ async fn serve(config: ServerConfig) -> String {
             let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let stream = TokioIo::new(stream);
             if h2 {
-                let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor);
+                let mut builder = hyper::server::conn::http2::Builder::new(LocalExecutor::default());
                 builder.timer(TokioTimer::new());
                 spawn_local(builder.serve_connection(stream, service_fn(echo)));
             } else {

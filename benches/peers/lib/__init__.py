@@ -1,0 +1,1 @@
+"""The standing benchmark: what ``run`` is made of."""

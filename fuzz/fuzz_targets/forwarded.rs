@@ -1,0 +1,8 @@
+//! See `forwarded` in `entries.rs`.
+#![no_main]
+
+#[path = "../entries.rs"]
+#[allow(dead_code)]
+mod entries;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| entries::forwarded(bytes));

@@ -1,0 +1,182 @@
+//! The pages.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, patch, post};
+use axum::{Json, Router};
+use http::header::{CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, StatusCode, Uri};
+use serde::{Deserialize, Serialize};
+
+use super::handles::{Control, Unknown};
+use crate::model::Weight;
+
+type Shared = State<Arc<dyn Control>>;
+
+/// What there is, shown to whoever asks for something else.
+pub(super) const PAGES: [&str; 11] = [
+    "GET /healthz",
+    "GET /readyz",
+    "GET /metrics",
+    "GET /api/v1/status",
+    "GET /api/v1/config",
+    "POST /api/v1/config/reload",
+    "GET /api/v1/pools",
+    "GET /api/v1/pools/{pool}",
+    "GET, PATCH /api/v1/pools/{pool}/endpoints/{id}",
+    "POST /api/v1/pools/{pool}/endpoints/{id}/drain",
+    "POST /api/v1/pools/{pool}/endpoints/{id}/undrain",
+];
+
+/// An error as a problem document (RFC 9457).
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Problem {
+    status: u16,
+    title: &'static str,
+    detail: String,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problems: Vec<String>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    pages: &'static [&'static str],
+}
+
+impl Problem {
+    pub(super) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        let title = status.canonical_reason().unwrap_or("Error");
+        Self { status: status.as_u16(), title, detail: detail.into(), problems: Vec::new(), pages: &[] }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(self)).into_response();
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        response
+    }
+}
+
+impl From<Unknown> for Problem {
+    fn from(unknown: Unknown) -> Self {
+        Self::new(StatusCode::NOT_FOUND, unknown.to_string())
+    }
+}
+
+/// Everything without `/api`, which is open.
+pub(super) fn open_pages() -> Router<Arc<dyn Control>> {
+    Router::new().route("/healthz", get(healthz)).route("/readyz", get(readyz)).route("/metrics", get(metrics))
+}
+
+/// Everything under `/api`.
+pub(super) fn api_pages() -> Router<Arc<dyn Control>> {
+    Router::new()
+        .route("/api/v1/status", get(status))
+        .route("/api/v1/config", get(config))
+        .route("/api/v1/config/reload", post(reload))
+        .route("/api/v1/pools", get(pools))
+        .route("/api/v1/pools/{pool}", get(pool))
+        .route("/api/v1/pools/{pool}/endpoints/{id}", get(endpoint).merge(patch(set_weight)))
+        .route("/api/v1/pools/{pool}/endpoints/{id}/drain", post(drain))
+        .route("/api/v1/pools/{pool}/endpoints/{id}/undrain", post(undrain))
+}
+
+pub(super) async fn unknown_page(uri: Uri) -> Problem {
+    Problem { pages: &PAGES, ..Problem::new(StatusCode::NOT_FOUND, format!("there is no page {}", uri.path())) }
+}
+
+pub(super) async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{} does not take {method}", uri.path());
+    Problem { pages: &PAGES, ..Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail) }
+}
+
+async fn healthz() -> &'static str {
+    "live\n"
+}
+
+async fn readyz(State(control): Shared) -> Response {
+    let readiness = control.readiness();
+    let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(readiness)).into_response()
+}
+
+async fn metrics(State(control): Shared) -> Response {
+    let mut response = control.metrics().into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8"));
+    response
+}
+
+async fn status(State(control): Shared) -> Response {
+    Json(control.status()).into_response()
+}
+
+async fn config(State(control): Shared) -> Response {
+    Json(control.config()).into_response()
+}
+
+async fn reload(State(control): Shared) -> Response {
+    match control.reload().await {
+        Ok(report) => Json(report).into_response(),
+        Err(failure) => {
+            let problem = Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "the config was not taken; the old one stays in force");
+            Problem { problems: failure.problems, ..problem }.into_response()
+        }
+    }
+}
+
+async fn pools(State(control): Shared) -> Response {
+    Json(control.pools()).into_response()
+}
+
+async fn pool(State(control): Shared, Path(pool): Path<String>) -> Result<Response, Problem> {
+    Ok(Json(control.pool(&pool)?).into_response())
+}
+
+async fn endpoint(State(control): Shared, Path((pool, id)): Path<(String, String)>) -> Result<Response, Problem> {
+    Ok(Json(control.endpoint(&pool, &id)?).into_response())
+}
+
+async fn drain(State(control): Shared, Path((pool, id)): Path<(String, String)>) -> Result<Response, Problem> {
+    Ok(Json(control.set_draining(&pool, &id, true)?).into_response())
+}
+
+async fn undrain(State(control): Shared, Path((pool, id)): Path<(String, String)>) -> Result<Response, Problem> {
+    Ok(Json(control.set_draining(&pool, &id, false)?).into_response())
+}
+
+/// What `PATCH` takes: `{"weight": 2.5}`, or `{"weight": null}` for the file's.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Change {
+    #[serde(deserialize_with = "present")]
+    weight: Option<f64>,
+}
+
+/// A field that may be null but not absent.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    Option::deserialize(deserializer)
+}
+
+async fn set_weight(
+    State(control): Shared,
+    Path((pool, id)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let body = axum::body::to_bytes(request.into_body(), super::server::MAX_BODY)
+        .await
+        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))?;
+    let change: Change = serde_json::from_slice(&body).map_err(|error| {
+        let detail = format!("{{\"weight\": NUMBER}} or {{\"weight\": null}} is expected: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    })?;
+    let weight = change.weight.map(Weight::new).transpose();
+    let weight = weight.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
+    Ok(Json(control.set_weight(&pool, &id, weight)?).into_response())
+}
+
+/// Nothing here may be kept by a cache.
+pub(super) async fn no_store(mut response: Response) -> Response {
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

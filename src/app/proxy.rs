@@ -1,0 +1,313 @@
+//! The running proxy: one world, its workers, and everything that a reload touches.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, anyhow};
+use jiff::Timestamp;
+use tokio::runtime::Handle;
+use tracing::{info, warn};
+
+use super::administration::Administration;
+use super::logs::AccessLogs;
+use super::source::Source;
+use crate::admin::ReloadFailure;
+use crate::config::{Errors, Loaded};
+use crate::discovery::Resolver;
+use crate::ingress::{self, Services};
+use crate::model::{Bind, Id, Snapshot};
+use crate::registry::{ApplyError, Command, Crew, Registry, Report};
+use crate::telemetry::log;
+use crate::telemetry::metrics::{self, Process, ReloadResult};
+use crate::upstream::Lookup;
+
+/// Where everything really listens.
+#[derive(Clone, Debug)]
+pub struct Addresses {
+    /// The listeners, in the order of their names.
+    pub listeners: Vec<(Id, Bind)>,
+    /// The admin server.
+    pub admin: Option<SocketAddr>,
+}
+
+/// The running proxy.
+pub struct Proxy {
+    pub(super) source: Source,
+    pub(super) services: Arc<Services>,
+    pub(super) started: Instant,
+    pub(super) state: Mutex<State>,
+    pub(super) administration: Administration,
+    pub(super) logs: AccessLogs,
+    log: Option<log::Control>,
+    draining: AtomicBool,
+    /// One reload at a time.
+    reloading: tokio::sync::Mutex<()>,
+}
+
+/// What is known of the config in force.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) applied_at: Timestamp,
+    pub(super) last_error: Option<ReloadFailure>,
+    pub(super) warnings: Vec<String>,
+    files: Vec<PathBuf>,
+}
+
+/// A proxy that has just been started.
+pub struct Started {
+    /// The proxy.
+    pub proxy: Arc<Proxy>,
+    /// Where it listens.
+    pub addresses: Addresses,
+}
+
+/// Why a config did not come into force.
+#[derive(Debug)]
+pub(super) enum Refusal {
+    /// It is not valid.
+    Invalid(Errors),
+    /// It cannot be applied.
+    Obstacles(ApplyError),
+    /// Something beside the listeners and pools cannot be had.
+    Other(anyhow::Error),
+}
+
+impl Refusal {
+    pub(super) fn into_error(self) -> anyhow::Error {
+        match self {
+            Self::Invalid(errors) => errors.into(),
+            Self::Obstacles(error) => error.into(),
+            Self::Other(error) => error,
+        }
+    }
+
+    fn problems(&self) -> Vec<String> {
+        match self {
+            Self::Invalid(errors) => errors.to_string().lines().map(str::to_owned).collect(),
+            Self::Obstacles(error) => error.0.iter().map(ToString::to_string).collect(),
+            Self::Other(error) => vec![format!("{error:#}")],
+        }
+    }
+
+    const fn result(&self) -> ReloadResult {
+        match self {
+            Self::Invalid(_) => ReloadResult::Invalid,
+            Self::Obstacles(_) | Self::Other(_) => ReloadResult::Refused,
+        }
+    }
+}
+
+fn lookup(resolver: Resolver) -> Lookup {
+    Arc::new(move |name| {
+        let (resolver, name) = (resolver.clone(), name.to_owned());
+        Box::pin(async move { resolver.lookup(&name).await.map_err(|error| error.to_string().into()) })
+    })
+}
+
+fn worker_count(snapshot: &Snapshot) -> usize {
+    snapshot.workers.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from).max(1)
+}
+
+impl Proxy {
+    /// Starts the proxy from `source`: from nothing to the first config is a reload like any other.
+    ///
+    /// Must be awaited on the control runtime, a multi-threaded one.
+    ///
+    /// # Errors
+    /// [`Errors`] when the config is not valid, [`ApplyError`] when it cannot be applied.
+    pub async fn start(source: Source) -> anyhow::Result<Started> {
+        let loaded = source.load()?;
+        Self::start_loaded(source, loaded, None).await
+    }
+
+    pub(super) async fn start_loaded(source: Source, loaded: Loaded, log: Option<log::Control>) -> anyhow::Result<Started> {
+        let workers = worker_count(&loaded.snapshot);
+        let resolver = Resolver::new(Handle::current()).context("the system's resolver cannot be used")?;
+        let crew = Arc::new(Crew::new(workers));
+        let services = Arc::new(Services {
+            registry: Registry::new(crew, resolver.clone()),
+            metrics: metrics::Registry::default(),
+            process: Process::new(workers),
+            access_log: arc_swap::ArcSwapOption::empty(),
+            lookup: lookup(resolver),
+            instance: fastrand::u64(..),
+        });
+        let proxy = Arc::new(Self {
+            source,
+            services,
+            started: Instant::now(),
+            state: Mutex::new(State { applied_at: Timestamp::now(), last_error: None, warnings: Vec::new(), files: Vec::new() }),
+            administration: Administration::default(),
+            logs: AccessLogs::default(),
+            log,
+            draining: AtomicBool::new(false),
+            reloading: tokio::sync::Mutex::default(),
+        });
+        proxy.take(loaded).await.map_err(Refusal::into_error)?;
+        for index in 0..workers {
+            let ready = ingress::start(index, proxy.services.clone()).context("a worker thread cannot be started")?;
+            ready.await.map_err(|_| anyhow!("worker {index} died at its start"))?;
+        }
+        let addresses = proxy.addresses();
+        Ok(Started { proxy, addresses })
+    }
+
+    /// Returns where everything listens now.
+    pub fn addresses(&self) -> Addresses {
+        let world = self.services.registry.world();
+        let listeners = world.iter().flat_map(|world| world.listeners.values());
+        Addresses {
+            listeners: listeners.map(|listener| (listener.model.name.clone(), listener.address.clone())).collect(),
+            admin: self.administration.address(),
+        }
+    }
+
+    /// Reads the config again and applies it; a failure is kept, counted and logged, and the old config stays.
+    ///
+    /// # Errors
+    /// Everything that is wrong.
+    pub async fn reload(self: &Arc<Self>) -> Result<Report, ReloadFailure> {
+        let _one_at_a_time = self.reloading.lock().await;
+        let source = self.source.clone();
+        let loaded = tokio::task::spawn_blocking(move || source.load()).await;
+        let result = match loaded {
+            Ok(Ok(loaded)) => self.take(loaded).await,
+            Ok(Err(errors)) => Err(Refusal::Invalid(errors)),
+            Err(error) => Err(Refusal::Other(anyhow!(error))),
+        };
+        match result {
+            Ok(report) => {
+                self.services.process.reloaded(ReloadResult::Applied);
+                info!(generation = report.generation, changes = %report, "Config applied.");
+                Ok(report)
+            }
+            Err(refusal) => {
+                self.services.process.reloaded(refusal.result());
+                let failure = ReloadFailure { at: Timestamp::now().to_string(), problems: refusal.problems() };
+                for problem in &failure.problems {
+                    warn!(problem, "Config not taken, the old one stays in force.");
+                }
+                self.state().last_error = Some(failure.clone());
+                Err(failure)
+            }
+        }
+    }
+
+    /// Applies a config: everything that can fail first, then the swap.
+    async fn take(self: &Arc<Self>, loaded: Loaded) -> Result<Report, Refusal> {
+        let other = |error: anyhow::Error| Refusal::Other(error);
+        let Loaded { snapshot, warnings, files, .. } = loaded;
+        let warnings: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        for warning in &warnings {
+            warn!(warning, "The config is odd.");
+        }
+        let access_log = snapshot.telemetry.access_log.as_ref();
+        let next_log = self.logs.prepare(access_log).context("the access log cannot be opened").map_err(other)?;
+        let next_admin = self.administration.prepare(&snapshot.admin);
+        let next_admin = next_admin
+            .with_context(|| {
+                format!("the admin server cannot listen on {}", snapshot.admin.bind.map_or_else(String::new, |a| a.to_string()))
+            })
+            .map_err(other)?;
+        self.note_fixed(&snapshot);
+        self.services.access_log.store(self.logs.handle(&next_log).map(Arc::new));
+        let level = snapshot.telemetry.log.level.clone();
+        let applied = self.services.registry.apply(snapshot).await;
+        let report = match applied {
+            Ok(report) => report,
+            Err(error) => {
+                self.services.access_log.store(self.logs.handle(&super::logs::Next::Same).map(Arc::new));
+                return Err(Refusal::Obstacles(error));
+            }
+        };
+        if let Some(log) = &self.log {
+            log.set_level(&level).context("the log level cannot be set").map_err(other)?;
+        }
+        self.logs.keep(next_log);
+        if let Some(next) = next_admin {
+            self.administration
+                .replace(next, Arc::new(self.clone()))
+                .context("the admin server cannot be started")
+                .map_err(other)?;
+        }
+        self.forget_removed();
+        self.services.process.applied(report.generation);
+        *self.state() = State { applied_at: Timestamp::now(), last_error: None, warnings, files };
+        Ok(report)
+    }
+
+    /// Says which changes wait for the next start.
+    fn note_fixed(&self, new: &Snapshot) {
+        let Some(world) = self.services.registry.world() else { return };
+        if world.snapshot.workers != new.workers {
+            warn!("A change of `workers` takes effect at the next start.");
+        }
+        if world.snapshot.telemetry.log.format != new.telemetry.log.format {
+            warn!("A change of `telemetry.log.format` takes effect at the next start.");
+        }
+    }
+
+    fn forget_removed(&self) {
+        let Some(world) = self.services.registry.world() else { return };
+        let endpoints = world.pools.iter().flat_map(|(name, pool)| {
+            let members = pool.members.load();
+            members.set.endpoints().iter().map(|endpoint| (name.clone(), endpoint.spec.id.clone())).collect::<Vec<_>>()
+        });
+        let routes = world.snapshot.routes.iter().map(|route| &route.name);
+        self.services.metrics.retain(world.listeners.keys(), routes, &endpoints.collect());
+    }
+
+    pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        // Fields are replaced one by one, each valid by itself.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns the files that belong to the config in force.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.state().files.clone()
+    }
+
+    /// Tells whether it is stopping.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Relaxed)
+    }
+
+    /// Stops in peace: not ready, then not accepting, then waiting for what runs, as long as the config allows.
+    ///
+    /// Returns whether everything ended by itself.
+    pub async fn drain(&self) -> bool {
+        self.draining.store(true, Relaxed);
+        let Some(world) = self.services.registry.world() else { return true };
+        let drain = &world.snapshot.drain;
+        let open = self.services.registry.crew().open();
+        info!(connections = open, delay = ?drain.delay, timeout = ?drain.timeout, "Draining.");
+        tokio::time::sleep(drain.delay).await;
+        let ended = self.services.registry.crew().post_all(Command::Drain);
+        let in_peace = tokio::time::timeout(drain.timeout, ended).await.is_ok();
+        if !in_peace {
+            warn!(connections = self.services.registry.crew().open(), "Connections are cut: the drain timeout is over.");
+        }
+        self.logs.close();
+        in_peace
+    }
+
+    /// Ends every worker at once, with every connection.
+    pub fn stop(&self) {
+        self.services.registry.crew().stop();
+    }
+
+    /// Returns how long it has been running.
+    pub(super) fn uptime(&self) -> Duration {
+        self.started.elapsed()
+    }
+}
+
+impl std::fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Proxy").field("source", &self.source).finish_non_exhaustive()
+    }
+}

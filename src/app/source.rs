@@ -1,0 +1,50 @@
+//! Where the config comes from.
+
+use std::path::{Path, PathBuf};
+
+use super::Addresses;
+use crate::config::{self, Errors, Loaded};
+
+/// Where the config comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file, watched for changes.
+    File(PathBuf),
+    /// A text that does not change; relative paths start at `base_dir`.
+    Text {
+        /// The YAML.
+        text: String,
+        /// Where relative paths start.
+        base_dir: PathBuf,
+    },
+}
+
+/// What `run` does besides.
+#[derive(Default)]
+pub struct Options {
+    /// Called once, when every listener accepts.
+    pub on_ready: Option<Box<dyn FnOnce(&Addresses) + Send>>,
+}
+
+impl Source {
+    pub(super) fn load(&self) -> Result<Loaded, Errors> {
+        match self {
+            Self::File(path) => config::load(path),
+            Self::Text { text, base_dir } => config::read(text, "config", base_dir, &|name| std::env::var(name).ok()),
+        }
+    }
+
+    pub(super) fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Text { .. } => None,
+        }
+    }
+
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::File(path) => path.display().to_string(),
+            Self::Text { .. } => "text".to_owned(),
+        }
+    }
+}

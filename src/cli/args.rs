@@ -1,0 +1,176 @@
+//! What can be written on the command line.
+//!
+//! The doc comments below are the help texts. Only shapes are checked here; whether a file can be used is the subcommand's matter.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use http::{HeaderName, HeaderValue, Method};
+
+/// An L7 proxy in front of pools of agents that routes, protects and sizes them with one clock.
+#[derive(Debug, Parser)]
+#[command(name = "tidegate", version, arg_required_else_help = true, after_help = EXIT_STATUS)]
+pub(super) struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+const EXIT_STATUS: &str = "Exit status: 0, 1 for a failure at run time, 64 for bad usage or a bad config.";
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Runs the proxy until SIGTERM or SIGINT
+    Run(Source),
+    /// Checks a config file and shows every problem at once
+    Check(Check),
+    /// Tells where a request would go and why, without sending it
+    Explain(Explain),
+    /// Prints the JSON Schema of the config file
+    Schema,
+    /// Runs the proxy in front of three sample agents, to try it out
+    Demo(Demo),
+    /// Shows what a running Tidegate is doing
+    Status(Status),
+    /// Prints the version
+    Version,
+    /// Runs a sample agent
+    #[command(hide = true)]
+    Agent(Agent),
+}
+
+/// Which config file is read.
+#[derive(Debug, Args)]
+pub(super) struct Source {
+    /// The config file [default: ./tidegate.yaml, then /etc/tidegate/tidegate.yaml]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+}
+
+/// How a result is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Format {
+    /// For people.
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) format: Format,
+}
+
+/// Arguments of `explain`.
+#[derive(Debug, Args)]
+pub(super) struct Explain {
+    /// The request's method
+    #[arg(value_name = "METHOD", value_parser = method)]
+    pub(super) method: Method,
+    /// The request's URL, or only its path
+    #[arg(value_name = "URL")]
+    pub(super) url: String,
+    /// A header field of the request; may be repeated
+    #[arg(short = 'H', long = "header", value_name = "NAME: VALUE", value_parser = header)]
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// The listener that takes the request [default: by the URL's scheme and port, else the first]
+    #[arg(long, value_name = "NAME")]
+    pub(super) listener: Option<String>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) format: Format,
+}
+
+/// Arguments of `demo`.
+#[derive(Debug, Args)]
+pub(super) struct Demo {
+    /// The port of the proxy on 127.0.0.1; 0 lets the system choose
+    #[arg(long, default_value_t = 8080)]
+    pub(super) port: u16,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub(super) struct Status {
+    /// The admin server; TIDEGATE_ADMIN_TOKEN is sent when it is set
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:9900")]
+    pub(super) admin: String,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) format: Format,
+}
+
+/// Arguments of `agent`.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Agent {
+    /// The port on 127.0.0.1; 0 lets the system choose
+    #[arg(long, default_value_t = 0)]
+    pub(super) port: u16,
+    /// The name in its answers
+    #[arg(long, default_value = "agent")]
+    pub(super) name: String,
+    /// Milliseconds until an answer begins, give or take 20%
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u64).range(..=600_000))]
+    pub(super) delay: u64,
+    /// A capability named in its answers; may be repeated
+    #[arg(long = "capability", value_name = "NAME")]
+    pub(super) capabilities: Vec<String>,
+}
+
+fn method(text: &str) -> Result<Method, String> {
+    Method::from_bytes(text.as_bytes()).map_err(|_| format!("{text:?} is not an HTTP method"))
+}
+
+fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
+    let (name, value) = text.split_once(':').ok_or("a header field is written 'name: value'")?;
+    let name = name.trim().parse().map_err(|_| format!("{:?} is not the name of a header field", name.trim()))?;
+    let value = value.trim().parse().map_err(|_| format!("{:?} is not the value of a header field", value.trim()))?;
+    Ok((name, value))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    fn parse(line: &str) -> Result<Arguments, clap::Error> {
+        Arguments::try_parse_from(line.split('|'))
+    }
+
+    #[test]
+    fn the_declaration_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_request_to_explain_is_read_with_its_headers() {
+        let line = "tidegate|explain|PURGE|http://a/b|-H|x-tier:  gold:er |-H|X-Empty:";
+        let Ok(Arguments { command: Command::Explain(explain) }) = parse(line) else { panic!("{line}") };
+        assert_eq!(explain.method.as_str(), "PURGE");
+        let headers: Vec<_> = explain.headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        assert_eq!(headers, [("x-tier", "gold:er"), ("x-empty", "")]);
+    }
+
+    #[test]
+    fn what_is_not_a_request_is_refused() {
+        for line in ["explain|G T|/", "explain|GET|/|-H|no colon", "explain|GET|/|-H|a b: c", "explain|GET|/|-H|a: b\u{1}"] {
+            assert!(parse(&format!("tidegate|{line}")).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn the_sample_agent_is_not_in_the_help() {
+        let help = Arguments::command().render_long_help().to_string();
+        assert!(help.contains("demo"));
+        assert!(!help.contains("sample agent\n"), "{help}");
+    }
+}

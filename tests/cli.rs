@@ -1,0 +1,247 @@
+//! The command line as a user meets it: words, files, exit status, processes.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// Far above what anything here takes, so that a slow machine does not fail a test.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const GOOD: &str = "\
+listeners:
+  - { name: public, bind: 127.0.0.1:8080 }
+routes:
+  - name: coder
+    match: { hosts: [agents.example.com], path: { prefix: /coder } }
+    pool: coders
+    require: [python]
+    rewrite: { prefix: /, set_headers: { x-pool: coders }, remove_headers: [cookie] }
+    timeouts: { first_byte: 30s }
+pools:
+  coders:
+    strategy: least_response_time
+    endpoints:
+      - { id: a, address: 10.0.0.1:8080, capabilities: [python] }
+      - { id: b, address: 10.0.0.2:8080 }
+";
+
+fn folder_with(config: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("tidegate.yaml"), config).unwrap();
+    folder
+}
+
+fn run_in(folder: &Path, arguments: &[&str]) -> Output {
+    let mut command = assert_cmd::Command::new(cargo_bin("tidegate"));
+    command.args(arguments).current_dir(folder).timeout(PATIENCE).output().unwrap()
+}
+
+fn run(arguments: &[&str]) -> Output {
+    run_in(Path::new("/"), arguments)
+}
+
+fn status(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn out(output: &Output) -> &str {
+    std::str::from_utf8(&output.stdout).unwrap()
+}
+
+fn err(output: &Output) -> &str {
+    std::str::from_utf8(&output.stderr).unwrap()
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// A child that is killed when a test fails.
+struct Running(Child);
+
+impl Running {
+    fn start(arguments: &[&str]) -> Self {
+        let mut command = Command::new(cargo_bin("tidegate"));
+        Self(command.args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap())
+    }
+
+    fn stdout(&mut self) -> BufReader<std::process::ChildStdout> {
+        BufReader::new(self.0.stdout.take().unwrap())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Asks for `/health` and keeps the connection open.
+fn connect(address: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.write_all(b"GET /health HTTP/1.1\r\nhost: agent\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    while !answer.ends_with(b"\r\n\r\nok\n") {
+        let mut byte = [0];
+        stream.read_exact(&mut byte).unwrap();
+        answer.push(byte[0]);
+    }
+    assert!(answer.starts_with(b"HTTP/1.1 200 "));
+    stream
+}
+
+/// Waits until the other side is gone.
+fn wait_for_end(mut stream: TcpStream) {
+    // A reset is an end as well; only a timeout is none. Unlike `read`, this goes on when the signal of a child that ends breaks in.
+    if let Err(error) = stream.read_to_end(&mut Vec::new()) {
+        assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
+    }
+}
+
+/// The addresses in the guide that a demo prints: of the proxy and of the agents.
+fn guide(demo: &mut Running) -> (String, Vec<String>) {
+    let guide: Vec<_> = demo.stdout().lines().map(Result::unwrap).take_while(|line| !line.starts_with("Ctrl-C")).collect();
+    let proxy = guide.iter().find_map(|line| line.trim_start().strip_prefix("curl -i http://")?.split('/').next());
+    let agents = guide.iter().filter(|line| line.contains("  process ")).filter_map(|line| line.split_whitespace().nth(1));
+    (proxy.unwrap().to_owned(), agents.map(str::to_owned).collect())
+}
+
+#[test]
+fn bad_usage_ends_with_64() {
+    for arguments in [&[][..], &["walk"], &["check", "--format", "xml"], &["explain", "GET"], &["demo", "--port", "70000"]] {
+        let output = run(arguments);
+        assert_eq!(status(&output), 64, "{arguments:?}");
+        assert_ne!(err(&output), "", "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_failure() {
+    let help = run(&["--help"]);
+    assert_eq!(status(&help), 0);
+    assert!(out(&help).contains("explain"));
+    for arguments in [["--version"], ["version"]] {
+        let version = run(&arguments);
+        assert_eq!((status(&version), out(&version)), (0, concat!("tidegate ", env!("CARGO_PKG_VERSION"), "\n")));
+    }
+}
+
+#[test]
+fn the_schema_is_json_and_names_the_sections() {
+    let output = run(&["schema"]);
+    assert_eq!(status(&output), 0);
+    let schema: Value = serde_json::from_str(out(&output)).unwrap();
+    for section in ["listeners", "routes", "pools", "admin"] {
+        assert!(schema["properties"][section].is_object(), "{section}");
+    }
+}
+
+#[test]
+fn a_good_file_is_found_in_the_current_folder_and_checked() {
+    let output = run_in(folder_with(GOOD).path(), &["check"]);
+    assert_eq!(status(&output), 0, "{}", err(&output));
+    assert!(out(&output).ends_with("tidegate.yaml is valid: listeners 1, routes 1, pools 1, endpoints 2\n"), "{}", out(&output));
+}
+
+#[test]
+fn a_bad_file_ends_with_64_and_every_problem_with_its_place() {
+    let bad = GOOD.replace("least_response_time", "least_respons_time").replace("pool: coders", "pool: codes");
+    let folder = folder_with(&bad);
+    for arguments in [&["check"][..], &["explain", "GET", "/"], &["run"]] {
+        let output = run_in(folder.path(), arguments);
+        assert_eq!(status(&output), 64, "{arguments:?}");
+        let lines: Vec<_> = err(&output).lines().collect();
+        assert!(lines.iter().any(|line| line.starts_with("tidegate.yaml:6:") && line.contains("codes")), "{lines:?}");
+        assert!(
+            lines.iter().any(|line| line.starts_with("tidegate.yaml:12:") && line.contains("least_response_time")),
+            "{lines:?}"
+        );
+    }
+}
+
+#[test]
+fn a_bad_file_is_told_as_json_too() {
+    let output = run_in(folder_with("listeners: 5\n").path(), &["check", "--format", "json"]);
+    assert_eq!(status(&output), 64);
+    let report: Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!(report["valid"], false);
+    assert_eq!(report["problems"][0]["line"], 1);
+}
+
+#[test]
+fn a_file_that_is_not_there_ends_with_64_and_is_named() {
+    let empty = tempfile::tempdir().unwrap();
+    let output = run_in(empty.path(), &["check", "--config", "nowhere.yaml"]);
+    assert_eq!(status(&output), 64);
+    assert!(err(&output).contains("nowhere.yaml"), "{}", err(&output));
+}
+
+#[test]
+fn a_request_is_explained() {
+    let arguments = ["explain", "POST", "http://agents.example.com:8080/coder/x?y=1", "-H", "cookie: a=b", "--format", "json"];
+    let output = run_in(folder_with(GOOD).path(), &arguments);
+    assert_eq!(status(&output), 0, "{}", err(&output));
+    let explanation: Value = serde_json::from_str(out(&output)).unwrap();
+    assert_eq!(explanation["route"], "coder");
+}
+
+#[test]
+fn a_status_without_a_server_ends_with_1() {
+    let output = run(&["status", "--admin", &format!("http://127.0.0.1:{}", free_port())]);
+    assert_eq!(status(&output), 1);
+    assert!(err(&output).starts_with("tidegate: cannot ask http://127.0.0.1:"), "{}", err(&output));
+    assert_eq!(status(&run(&["status", "--admin", "https://127.0.0.1:1"])), 64);
+}
+
+#[test]
+fn an_agent_serves_until_its_input_closes() {
+    let mut agent = Running::start(&["agent", "--name", "anna"]);
+    let mut line = String::new();
+    agent.stdout().read_line(&mut line).unwrap();
+    let stream = connect(line.trim_end().strip_prefix("listening on ").unwrap());
+    drop(agent.0.stdin.take());
+    wait_for_end(stream);
+    assert_eq!(agent.0.wait().unwrap().code(), Some(0));
+}
+
+#[test]
+fn a_demo_on_a_taken_port_says_so() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port().to_string();
+    let output = run(&["demo", "--port", &port]);
+    assert_eq!(status(&output), 1);
+    assert!(err(&output).contains(&format!("127.0.0.1:{port} is in use")), "{}", err(&output));
+}
+
+#[test]
+fn a_demo_forwards_requests_to_its_agents() {
+    let mut demo = Running::start(&["demo", "--port", "0"]);
+    let (proxy, agents) = guide(&mut demo);
+    assert_eq!(agents.len(), 3);
+    drop(connect(&proxy));
+}
+
+#[test]
+fn no_agent_survives_a_demo_that_is_killed() {
+    let mut demo = Running::start(&["demo", "--port", "0"]);
+    let agents: Vec<_> = guide(&mut demo).1.iter().map(|address| connect(address)).collect();
+    demo.0.kill().unwrap();
+    agents.into_iter().for_each(wait_for_end);
+}
+
+#[test]
+fn an_interrupt_ends_a_demo_and_its_agents() {
+    let mut demo = Running::start(&["demo", "--port", "0"]);
+    let agents: Vec<_> = guide(&mut demo).1.iter().map(|address| connect(address)).collect();
+    assert!(Command::new("kill").args(["-INT", &demo.0.id().to_string()]).status().unwrap().success());
+    agents.into_iter().for_each(wait_for_end);
+    assert_eq!(demo.0.wait().unwrap().code(), Some(0));
+}

@@ -1,0 +1,1 @@
+"""Checks of Tidegate by programs that were written by others."""

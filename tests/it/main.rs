@@ -1,0 +1,4 @@
+//! The proxy from outside: real sockets, real clients, real endpoints, one binary.
+
+mod lab;
+mod smoke;
