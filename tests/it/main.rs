@@ -1,4 +1,6 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
+mod http1;
 mod lab;
 mod smoke;
+mod wire;
