@@ -134,7 +134,9 @@ async fn request_trailers_reach_the_endpoint() {
     let lab = lab(endpoint.address).await;
     let mut client = Wire::connect(lab.address()).await;
     client
-        .send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 7\r\n\r\n")
+        .send(
+            "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 7\r\n\r\n",
+        )
         .await;
     let mut inside = endpoint.accept().await;
     let head = inside.head().await;
@@ -267,7 +269,9 @@ async fn an_http_1_0_endpoint_is_taken_for_what_it_is() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn large_response_heads_pass_and_endless_ones_are_refused() {
-    let fields = |count: usize| format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "x-a: 0123456789012345678901234567890123456789\r\n".repeat(count));
+    let fields = |count: usize| {
+        format!("HTTP/1.1 200 OK\r\n{}content-length: 0\r\n\r\n", "x-a: 0123456789012345678901234567890123456789\r\n".repeat(count))
+    };
     let large = Canned::start(fields(90)).await;
     let answer = get(lab(large.address).await.address(), "/").await;
     assert_eq!((answer.status(), answer.head.headers.get_all("x-a").iter().count()), (200, 90));
@@ -292,7 +296,8 @@ async fn informational_answers_do_not_take_the_place_of_the_answer() {
 async fn a_request_in_absolute_form_goes_on_in_origin_form() {
     let endpoint = Endpoint::mirror().await;
     let lab = lab(endpoint.address).await;
-    let text = Wire::exchange(lab.address(), "GET http://a.example/x?y HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n").await;
+    let text =
+        Wire::exchange(lab.address(), "GET http://a.example/x?y HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n").await;
     assert!(text.contains("GET /x?y HTTP/1.1\n") && text.contains("\nhost: a.example\n"), "{text}");
 }
 
@@ -311,7 +316,14 @@ async fn a_request_cannot_remove_what_the_proxy_adds_by_naming_it() {
     let request = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close, host, x-forwarded-for, x-forwarded-proto, forwarded, via, x-mine\r\n\
                    x-mine: 1\r\nkeep-alive: 5\r\nproxy-connection: x\r\nte: gzip, trailers\r\nupgrade: h2c\r\nhttp2-settings: AAA\r\n\r\n";
     let text = Wire::exchange(lab.address(), request).await;
-    for line in ["\nhost: a\n", "\nx-forwarded-for: 127.0.0.1\n", "\nx-forwarded-proto: http\n", "\nforwarded: ", "\nvia: 1.1 tidegate-", "\nte: trailers\n"] {
+    for line in [
+        "\nhost: a\n",
+        "\nx-forwarded-for: 127.0.0.1\n",
+        "\nx-forwarded-proto: http\n",
+        "\nforwarded: ",
+        "\nvia: 1.1 tidegate-",
+        "\nte: trailers\n",
+    ] {
         assert!(text.contains(line), "{line:?} {text}");
     }
     for name in ["x-mine", "keep-alive", "proxy-connection", "upgrade", "http2-settings"] {

@@ -1,6 +1,11 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
+mod bodies;
+mod endings;
+mod framing;
 mod http1;
+mod http2;
 mod lab;
 mod smoke;
+mod sse;
 mod wire;
