@@ -3,9 +3,13 @@
 mod bodies;
 mod endings;
 mod framing;
+mod grpc;
 mod http1;
 mod http2;
 mod lab;
 mod smoke;
+mod sockets;
 mod sse;
+mod tls;
+mod websocket;
 mod wire;

@@ -232,7 +232,6 @@ pub struct Plan {
     listener: String,
     route: String,
     pool: String,
-    more: String,
 }
 
 impl Plan {
@@ -259,22 +258,15 @@ impl Plan {
         self
     }
 
-    /// Adds lines at the top level.
-    pub fn more(mut self, lines: &str) -> Self {
-        self.more = lines.to_owned();
-        self
-    }
-
     /// Returns the config.
     pub fn yaml(&self) -> String {
-        let Self { endpoint, listener, route, pool, more } = self;
+        let Self { endpoint, listener, route, pool } = self;
         let bind = if listener.contains("bind:") { "" } else { ", bind: \"127.0.0.1:0\"" };
         format!(
             "workers: 1\n\
              listeners: [{{ name: public{bind}{listener} }}]\n\
              routes: [{{ name: all, pool: agents{route} }}]\n\
-             pools: {{ agents: {{ endpoints: [{{ id: a, address: \"{endpoint}\" }}]{pool} }} }}\n\
-             {more}\n"
+             pools: {{ agents: {{ endpoints: [{{ id: a, address: \"{endpoint}\" }}]{pool} }} }}\n"
         )
     }
 
