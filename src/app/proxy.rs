@@ -286,6 +286,7 @@ impl Proxy {
         let open = self.services.registry.crew().open();
         info!(connections = open, delay = ?drain.delay, timeout = ?drain.timeout, "Draining.");
         tokio::time::sleep(drain.delay).await;
+        world.listeners.values().for_each(|listener| listener.release());
         let ended = self.services.registry.crew().post_all(Command::Drain);
         let in_peace = tokio::time::timeout(drain.timeout, ended).await.is_ok();
         if !in_peace {

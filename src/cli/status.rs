@@ -120,8 +120,12 @@ fn shown(value: Option<&Value>) -> String {
         None | Some(Value::Null) => NOTHING.to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(items)) => items.iter().map(|item| shown(Some(item))).collect::<Vec<_>>().join(" "),
-        // The weight 1 comes as 1.0.
-        Some(Value::Number(number)) => number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string()),
+        Some(Value::Number(number)) => match number.as_f64() {
+            // The weight 1 comes as 1.0; hundredths are what a weight has, and enough for the others.
+            Some(number) if number.fract() != 0.0 => format!("{number:.2}"),
+            Some(number) => number.to_string(),
+            None => number.to_string(),
+        },
         Some(other) => other.to_string(),
     }
 }
@@ -145,13 +149,13 @@ mod tests {
         });
         let pools = json!([{ "name": "agents", "strategy": "round_robin", "endpoints": [endpoint, { "id": "new" }] }]);
         let status = json!({
-            "uptime_seconds": 5,
+            "uptime_seconds": 5.128,
             "readiness": { "ready": false, "reasons": ["stopping"] },
             "listeners": [{ "name": "public", "address": "127.0.0.1:8080", "connections": 4 }],
         });
         let expected = "\
 STATUS
-uptime seconds   5
+uptime seconds   5.13
 ready            false: stopping
 listener public  127.0.0.1:8080, 4 connections
 

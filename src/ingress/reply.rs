@@ -19,7 +19,7 @@ use crate::pool::Download;
 #[derive(Debug)]
 pub(super) struct ReplyBody {
     content: Content,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
 }
 
 #[derive(Debug)]
@@ -33,11 +33,11 @@ enum Content {
 }
 
 impl ReplyBody {
-    pub(super) const fn made(content: Option<Bytes>, record: Record) -> Self {
+    pub(super) const fn made(content: Option<Bytes>, record: Box<Record>) -> Self {
         Self { content: Content::Made(content), record: Some(record) }
     }
 
-    pub(super) const fn passed(download: Download, record: Record) -> Self {
+    pub(super) const fn passed(download: Download, record: Box<Record>) -> Self {
         Self { content: Content::Passed(download), record: Some(record) }
     }
 
@@ -134,7 +134,7 @@ impl Fixed {
 }
 
 /// Sends `made` as the answer to a request of `method`, recorded by `record`.
-pub(super) fn send_made(made: Response<Bytes>, method: &Method, mut record: Record) -> Response<ReplyBody> {
+pub(super) fn send_made(made: Response<Bytes>, method: &Method, mut record: Box<Record>) -> Response<ReplyBody> {
     let (mut head, body) = made.into_parts();
     // RFC 9110 section 6.6.1: who makes a response dates it.
     if let Some(now) = http_date() {

@@ -82,7 +82,7 @@ fn last_words(client: &Client, asker: &Asker, response: &mut Response<ReplyBody>
     }
 }
 
-fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Record) -> Response<ReplyBody> {
+fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Box<Record>) -> Response<ReplyBody> {
     record.failed(refused.failure.reason);
     let problem = Problem {
         failure: refused.failure,
@@ -120,9 +120,15 @@ const fn must_close(reason: Reason) -> bool {
     )
 }
 
-type Answered = Result<Response<ReplyBody>, (Record, Refused)>;
+type Answered = Result<Response<ReplyBody>, (Box<Record>, Refused)>;
 
-async fn answer(client: &Client, view: &View, mut request: Request<Incoming>, mut record: Record, asker: &mut Asker) -> Answered {
+async fn answer(
+    client: &Client,
+    view: &View,
+    mut request: Request<Incoming>,
+    mut record: Box<Record>,
+    asker: &mut Asker,
+) -> Answered {
     let random = (fastrand::u128(..), fastrand::u64(1..));
     let id = request_id::ensure(request.headers_mut(), random.0);
     record.request_id(&id);
@@ -200,7 +206,7 @@ async fn pass(
     view: &View,
     mut request: Request<Incoming>,
     prepared: &Prepared<'_>,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Answered {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if view.limits.request_body.zip(declared).is_some_and(|(limit, declared)| declared > limit) {
@@ -253,7 +259,7 @@ fn hand_over(
     route: &RouteView,
     reply: Reply,
     client_side: Option<OnUpgrade>,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Response<ReplyBody> {
     let Reply { mut response, member, first_byte } = reply;
     record.tried(Some(member));

@@ -14,6 +14,7 @@ use tracing::{info, warn};
 use super::certificates::{self, CertificateError, Contents};
 use super::crew::Crew;
 use super::diff::Report;
+use super::sockets::Sockets;
 use super::world::{Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
 use crate::discovery::{self, Resolver};
@@ -178,6 +179,9 @@ impl Registry {
             listener.gate.set_limit(listener.model.limits.connections);
         }
         self.world.store(Some(world.clone()));
+        if let Some(old) = &old {
+            release_others(old, &world);
+        }
         self.crew.post_all(|done| Command::Apply(world.clone(), done)).await;
         self.follow(&mut followers, &world);
         Ok(report)
@@ -226,6 +230,12 @@ impl Registry {
             Err(error) => warn!(pool = %name, %error, "Discovered endpoints cannot be used."),
         }
     }
+}
+
+/// Lets go of the sockets that no listener of the new world has, before the workers close theirs: what came until then is still accepted.
+fn release_others(old: &World, new: &World) {
+    let kept = |listener: &&Arc<LiveListener>| !new.listeners.values().any(|other| Arc::ptr_eq(&other.sockets, &listener.sockets));
+    old.listeners.values().filter(kept).for_each(|listener| listener.release());
 }
 
 impl Builder<'_> {
@@ -290,7 +300,7 @@ impl Builder<'_> {
             bind: model.bind.clone(),
             source,
         })?;
-        Ok(live(number, gate, bound.address, Arc::new(bound.sockets)))
+        Ok(live(number, gate, bound.address, Arc::new(Sockets::new(bound.sockets))))
     }
 
     fn pools(&mut self, snapshot: &Snapshot, followers: &HashMap<Id, Follower>) -> BTreeMap<Id, Arc<LivePool>> {

@@ -6,6 +6,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
@@ -43,6 +44,30 @@ pub(super) struct Bound {
     pub(super) address: Bind,
     /// One for each worker.
     pub(super) sockets: Vec<Socket>,
+}
+
+/// The sockets of a listener, kept so that a worker that dies does not lose its backlog.
+#[derive(Debug)]
+pub(super) struct Sockets(Mutex<Vec<Socket>>);
+
+impl Sockets {
+    pub(super) const fn new(sockets: Vec<Socket>) -> Self {
+        Self(Mutex::new(sockets))
+    }
+
+    pub(super) fn of(&self, worker: usize) -> Option<io::Result<Socket>> {
+        self.lock().get(worker).map(Socket::try_clone)
+    }
+
+    /// Closes these handles: a socket that nobody accepts on must not go on taking connections.
+    pub(super) fn release(&self) {
+        self.lock().clear();
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Socket>> {
+        // The list is whole at every step.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Binds `address` for `workers` workers.

@@ -54,7 +54,7 @@ impl Leaf {
     }
 
     /// Returns the places that a request with these fields may fit, ascending. Allocates only when the field has several lines.
-    pub(super) fn of<'a>(&'a self, headers: &HeaderMap) -> impl Iterator<Item = usize> {
+    pub(super) fn of(&self, headers: &HeaderMap) -> impl Iterator<Item = usize> {
         let told = self.by_value.as_ref().map_or(Cow::Borrowed(&[][..]), |by_value| by_value.of(headers));
         merge(&self.others, told)
     }
@@ -115,7 +115,7 @@ mod tests {
     /// Places 0 to 9 ask for the tenants a, b, a, b, ..; 10 for another field; 11 for nothing.
     fn leaf() -> Leaf {
         let asked = |place: usize| match place {
-            0..10 => Some((&TENANT, if place % 2 == 0 { "a" } else { "b" })),
+            0..10 => Some((&TENANT, if place.is_multiple_of(2) { "a" } else { "b" })),
             10 => Some((&OTHER, "a")),
             _ => None,
         };

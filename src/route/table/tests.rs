@@ -164,6 +164,20 @@ fn a_route_that_does_not_fit_gives_way_to_the_next_less_specific() {
 }
 
 #[test]
+fn the_examples_of_the_docs_hold() {
+    let gold = [("x-tier", "gold")];
+    let table = table(vec![
+        at("/"),
+        Match { headers: vec![header("x-tier=gold")], ..at("/coder") },
+        Match { hosts: vec![host("*.example.com")], ..at("/coder") },
+    ]);
+    assert_eq!(find(&table, "GET a.example.com/coder/x", &[]), Ok(2));
+    assert_eq!(find(&table, "GET a.example.com/coder/x", &gold), Ok(2));
+    assert_eq!(find(&table, "GET other.org/coder/x", &gold), Ok(1));
+    assert_eq!(find(&table, "GET other.org/coder/x", &[]), Ok(0));
+}
+
+#[test]
 fn only_routes_of_the_listener_are_found_and_keep_their_place() {
     let on = |name: &str| Match { listeners: vec![name.parse().unwrap()], ..at("/") };
     let table = table(vec![on("private"), on("public"), at("*")]);
