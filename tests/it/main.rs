@@ -1,4 +1,15 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
+mod bodies;
+mod endings;
+mod framing;
+mod grpc;
+mod http1;
+mod http2;
 mod lab;
 mod smoke;
+mod sockets;
+mod sse;
+mod tls;
+mod websocket;
+mod wire;
