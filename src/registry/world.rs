@@ -11,6 +11,7 @@ use tokio::sync::{Notify, oneshot};
 
 use super::Socket;
 use super::certificates::Contents;
+use super::sockets::Sockets;
 use crate::endpoint::EndpointSet;
 use crate::model::{Bind, Id, Listener, Pool, Snapshot};
 use crate::route::Table;
@@ -47,13 +48,13 @@ pub struct LiveListener {
     /// Where it really listens.
     pub address: Bind,
     /// A socket for each worker, kept so that a worker that dies does not lose its backlog.
-    pub(super) sockets: Arc<Vec<Socket>>,
+    pub(super) sockets: Arc<Sockets>,
 }
 
 impl LiveListener {
     /// Returns a handle to the socket of a worker.
     pub fn socket(&self, worker: usize) -> Option<std::io::Result<Socket>> {
-        self.sockets.get(worker).map(Socket::try_clone)
+        self.sockets.handle(worker)
     }
 }
 
