@@ -1,15 +1,10 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
-mod bodies;
-mod endings;
-mod framing;
-mod grpc;
-mod http1;
-mod http2;
+mod agent;
+mod child;
+mod client;
+mod drain;
 mod lab;
+mod reload;
 mod smoke;
-mod sockets;
-mod sse;
-mod tls;
-mod websocket;
-mod wire;
+mod written;
