@@ -248,7 +248,7 @@ fn switches(reply: &Reply) -> bool {
 }
 
 /// An endpoint that switches unasked, or to nothing, has left HTTP: what it sends from now on is no answer.
-fn bad_switch(reply: Reply, mut record: Record) -> (Record, Refused) {
+fn bad_switch(reply: Reply, mut record: Box<Record>) -> (Box<Record>, Refused) {
     record.tried(Some(reply.member));
     reply.response.into_body().finish_switched(Outcome::Failed(Reason::UpgradeFailed));
     (record, Refused::new(Reason::UpgradeFailed, "the endpoint switched protocols, but not as it was asked"))

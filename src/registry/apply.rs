@@ -14,7 +14,6 @@ use tracing::{info, warn};
 use super::certificates::{self, CertificateError, Contents};
 use super::crew::Crew;
 use super::diff::Report;
-use super::sockets::Sockets;
 use super::world::{Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
 use crate::discovery::{self, Resolver};
@@ -244,12 +243,6 @@ impl Registry {
     }
 }
 
-/// Lets go of the sockets that no listener of the new world has, before the workers close theirs: what came until then is still accepted.
-fn release_others(old: &World, new: &World) {
-    let kept = |listener: &&Arc<LiveListener>| !new.listeners.values().any(|other| Arc::ptr_eq(&other.sockets, &listener.sockets));
-    old.listeners.values().filter(kept).for_each(|listener| listener.release());
-}
-
 impl Builder<'_> {
     /// Keeps what the obstacle is, when there is one.
     fn note<T>(&mut self, result: Result<T, Obstacle>) -> Option<T> {
@@ -309,7 +302,7 @@ impl Builder<'_> {
             bind: model.bind.clone(),
             source,
         })?;
-        Ok(live(number, gate, bound.address, Arc::new(Sockets::new(bound.sockets))))
+        Ok(live(number, gate, bound.address, Arc::new(bound.sockets)))
     }
 
     fn pools(&mut self, snapshot: &Snapshot, followers: &HashMap<Id, Follower>) -> BTreeMap<Id, Arc<LivePool>> {
