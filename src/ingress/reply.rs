@@ -102,7 +102,7 @@ impl Drop for ReplyBody {
             Content::Made(Some(_)) => Outcome::Aborted,
             Content::Passed(_) | Content::Made(None) => Outcome::Completed,
         };
-        if let Some(record) = self.record.take() {
+        if let Some(record) = &mut self.record {
             record.finish(outcome);
         }
     }
