@@ -2,9 +2,11 @@
 
 mod agent;
 mod child;
+mod churn;
 mod client;
 mod drain;
 mod lab;
 mod reload;
 mod smoke;
+mod watch;
 mod written;
