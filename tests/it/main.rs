@@ -1,8 +1,9 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
 mod agent;
-mod bodies;
+mod balancing;
 mod child;
+mod churn;
 mod client;
 mod drain;
 mod endings;
@@ -12,10 +13,7 @@ mod http1;
 mod http2;
 mod lab;
 mod reload;
+mod routing;
 mod smoke;
-mod sockets;
-mod sse;
-mod tls;
-mod websocket;
-mod wire;
+mod watch;
 mod written;
