@@ -2,6 +2,7 @@
 
 mod agent;
 mod balancing;
+mod bodies;
 mod child;
 mod churn;
 mod client;
@@ -15,5 +16,10 @@ mod lab;
 mod reload;
 mod routing;
 mod smoke;
+mod sockets;
+mod sse;
+mod tls;
 mod watch;
+mod websocket;
+mod wire;
 mod written;
