@@ -20,7 +20,7 @@ use crate::config::{Errors, Loaded};
 use crate::discovery::Resolver;
 use crate::ingress::{self, Services};
 use crate::model::{Bind, Id, Snapshot};
-use crate::registry::{ApplyError, Command, Crew, Registry, Report};
+use crate::registry::{ApplyError, Crew, Registry, Report};
 use crate::telemetry::log;
 use crate::telemetry::metrics::{self, Process, ReloadResult};
 use crate::upstream::Lookup;
@@ -175,6 +175,8 @@ impl Proxy {
         let source = self.source.clone();
         let loaded = tokio::task::spawn_blocking(move || source.load()).await;
         let result = match loaded {
+            // A new world would listen again.
+            _ if self.is_draining() => Err(Refusal::Other(anyhow!("the proxy is stopping"))),
             Ok(Ok(loaded)) => self.take(loaded).await,
             Ok(Err(errors)) => Err(Refusal::Invalid(errors)),
             Err(error) => Err(Refusal::Other(anyhow!(error))),
@@ -286,9 +288,9 @@ impl Proxy {
         let open = self.services.registry.crew().open();
         info!(connections = open, delay = ?drain.delay, timeout = ?drain.timeout, "Draining.");
         tokio::time::sleep(drain.delay).await;
-        world.listeners.values().for_each(|listener| listener.release());
-        let ended = self.services.registry.crew().post_all(Command::Drain);
-        let in_peace = tokio::time::timeout(drain.timeout, ended).await.is_ok();
+        // A reload that has begun would listen again.
+        drop(self.reloading.lock().await);
+        let in_peace = tokio::time::timeout(drain.timeout, self.services.registry.drain()).await.is_ok();
         if !in_peace {
             warn!(connections = self.services.registry.crew().open(), "Connections are cut: the drain timeout is over.");
         }

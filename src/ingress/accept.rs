@@ -41,13 +41,12 @@ impl Listening {
         std::future::poll_fn(|cx| self.poll_accept(cx)).await
     }
 
-    /// Takes what is in the backlog, without waiting.
-    async fn accept_now(&self) -> Option<(Socket, Option<SocketAddr>)> {
-        std::future::poll_fn(|cx| match self.poll_accept(cx) {
-            Poll::Ready(accepted) => Poll::Ready(accepted.ok()),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
+    /// Takes the socket out of the runtime, which may not have heard yet of a connection that is in the backlog.
+    fn into_backlog(self) -> io::Result<registry::Socket> {
+        match self {
+            Self::Tcp(socket) => socket.into_std().map(registry::Socket::Tcp),
+            Self::Unix(socket) => socket.into_std().map(registry::Socket::Unix),
+        }
     }
 }
 
@@ -73,9 +72,16 @@ pub(super) async fn run(worker: Rc<Worker>, slot: Rc<Slot>, socket: registry::So
             Err(error) => rest_after(&slot, &error).await,
         }
     }
-    while let Some((socket, peer)) = listening.accept_now().await {
+    let backlog = listening.into_backlog();
+    while let Some((socket, peer)) = backlog.as_ref().ok().and_then(next_in) {
         worker.place(slot.number, socket, peer, slot.gate.enter().await);
     }
+}
+
+/// Takes the next connection of a backlog, without waiting.
+fn next_in(backlog: &registry::Socket) -> Option<(Socket, Option<SocketAddr>)> {
+    let (stream, peer) = backlog.accept().ok()?;
+    Some((Socket::from_std(stream).ok()?, peer))
 }
 
 async fn rest_after(slot: &Slot, error: &io::Error) {

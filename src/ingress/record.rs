@@ -124,8 +124,11 @@ impl Record {
         self.sent += bytes as u64;
     }
 
-    pub(super) fn finish(mut self: Box<Self>, outcome: Outcome) {
-        self.write(outcome);
+    /// Writes everything down; only the first time counts.
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        if !self.finished {
+            self.write(outcome);
+        }
     }
 
     fn write(&mut self, outcome: Outcome) {
@@ -174,8 +177,6 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if !self.finished {
-            self.write(Outcome::Aborted);
-        }
+        self.finish(Outcome::Aborted);
     }
 }

@@ -66,8 +66,13 @@ impl Body for ReplyBody {
         };
         match &frame {
             Poll::Ready(Some(Ok(frame))) => this.count(frame),
-            Poll::Ready(Some(Err(cut))) => this.content = Content::Cut(*cut),
-            Poll::Ready(None) | Poll::Pending => {}
+            Poll::Ready(Some(Err(cut))) if matches!(this.content, Content::Passed(_)) => {
+                // An error makes hyper throw away what it has not written yet, the head too: one turn lets that leave first.
+                this.content = Content::Cut(*cut);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => {}
         }
         frame
     }
@@ -97,7 +102,7 @@ impl Drop for ReplyBody {
             Content::Made(Some(_)) => Outcome::Aborted,
             Content::Passed(_) | Content::Made(None) => Outcome::Completed,
         };
-        if let Some(record) = self.record.take() {
+        if let Some(record) = &mut self.record {
             record.finish(outcome);
         }
     }

@@ -19,7 +19,7 @@ use crate::kit::clock;
 use crate::message::body::Upload;
 use crate::message::problem::{Kind, Problem};
 use crate::message::{Refusal, hop, request_id};
-use crate::model::{Failure, Reason};
+use crate::model::{Failure, Outcome, Reason};
 use crate::pool::{Call, Denied, Reply};
 use crate::route::{Matched, Miss, Query};
 
@@ -230,6 +230,9 @@ async fn pass(
     let call = Call::new(request, required, key, record.started());
     let mut stack = prepared.destination.stack.clone();
     match stack.call(call).await {
+        Ok(reply) if switches(&reply) && (client_side.is_none() || hop::upgrade_wanted(reply.response.headers()).is_none()) => {
+            Err(bad_switch(reply, record))
+        }
         Ok(reply) => Ok(hand_over(view, prepared.route, reply, client_side, record)),
         Err(denied) => {
             let Denied { failure, detail, member } = denied;
@@ -238,6 +241,17 @@ async fn pass(
             Err((record, broken.map_or_else(|| Refused { failure, detail, allow: None }, Refused::from)))
         }
     }
+}
+
+fn switches(reply: &Reply) -> bool {
+    reply.response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// An endpoint that switches unasked, or to nothing, has left HTTP: what it sends from now on is no answer.
+fn bad_switch(reply: Reply, mut record: Box<Record>) -> (Box<Record>, Refused) {
+    record.tried(Some(reply.member));
+    reply.response.into_body().finish_switched(Outcome::Failed(Reason::UpgradeFailed));
+    (record, Refused::new(Reason::UpgradeFailed, "the endpoint switched protocols, but not as it was asked"))
 }
 
 fn hand_over(

@@ -28,6 +28,7 @@ pub(super) struct Slot {
     view: RefCell<Rc<View>>,
     stopping: Cell<bool>,
     stop: Notify,
+    deaf: Cell<bool>,
 }
 
 impl Slot {
@@ -38,6 +39,7 @@ impl Slot {
             view: RefCell::new(view),
             stopping: Cell::new(false),
             stop: Notify::new(),
+            deaf: Cell::new(false),
         }
     }
 
@@ -57,6 +59,16 @@ impl Slot {
 
     pub(super) fn is_stopping(&self) -> bool {
         self.stopping.get()
+    }
+
+    /// Nothing more is accepted here.
+    pub(super) fn set_deaf(&self) {
+        self.deaf.set(true);
+    }
+
+    /// Tells whether nothing more is accepted here; another worker may still have accepted something for this one.
+    pub(super) fn is_deaf(&self) -> bool {
+        self.deaf.get()
     }
 
     /// Waits until nothing more should be accepted. Cancel safe.

@@ -60,6 +60,9 @@ impl<F: Future + 'static> Executor<F> for LocalExec {
     }
 }
 
+/// A pool as it was built, and this worker's view of it.
+type Pool = (Arc<LivePool>, Rc<pool::Local>);
+
 /// A worker, as the tasks on it see it.
 pub(super) struct Worker {
     index: usize,
@@ -67,7 +70,7 @@ pub(super) struct Worker {
     metrics: metrics::Shard,
     pub(super) connections: Rc<Connections>,
     slots: RefCell<HashMap<u64, Rc<Slot>>>,
-    pools: RefCell<HashMap<Id, (Arc<LivePool>, Rc<pool::Local>)>>,
+    pools: RefCell<HashMap<Id, Pool>>,
     sweep_every: Cell<Duration>,
 }
 
@@ -187,6 +190,8 @@ impl Worker {
             via: Rc::new(Via::new(&forwarding.name, self.services.instance)),
         };
         self.sweep_every.set(sweep_interval(world.listeners.values().map(|listener| &listener.model.timeouts)));
+        // Not as soon as they are deaf: a connection that another worker accepted may be on its way here.
+        self.slots.borrow_mut().retain(|_, slot| !slot.is_deaf());
         let kept: Vec<u64> = world.listeners.values().map(|listener| listener.number).collect();
         for live in world.listeners.values() {
             let view = Rc::new(View::new(live, &parts));
@@ -242,9 +247,8 @@ impl Worker {
             Some(Ok(socket)) => {
                 let worker = self.clone();
                 tokio::task::spawn_local(async move {
-                    let number = slot.number;
-                    accept::run(worker.clone(), slot, socket).await;
-                    worker.slots.borrow_mut().remove(&number);
+                    accept::run(worker, slot.clone(), socket).await;
+                    slot.set_deaf();
                 });
             }
             Some(Err(error)) => warn!(listener = %live.model.name, %error, "Cannot accept: no handle to the socket."),

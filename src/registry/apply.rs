@@ -14,7 +14,6 @@ use tracing::{info, warn};
 use super::certificates::{self, CertificateError, Contents};
 use super::crew::Crew;
 use super::diff::Report;
-use super::sockets::Sockets;
 use super::world::{Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
 use crate::discovery::{self, Resolver};
@@ -52,7 +51,7 @@ pub enum Obstacle {
         name: Id,
         /// Why.
         #[source]
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// A pool's certificate file cannot be read.
     #[error("pool \"{name}\": {source}")]
@@ -179,12 +178,24 @@ impl Registry {
             listener.gate.set_limit(listener.model.limits.connections);
         }
         self.world.store(Some(world.clone()));
-        if let Some(old) = &old {
-            release_others(old, &world);
-        }
+        // Before the workers hear of it: each serves what is in its backlog when it closes, and must be the last to close.
+        let kept = |old: &LiveListener| world.listeners.values().any(|new| Arc::ptr_eq(&new.sockets, &old.sockets));
+        let left = old.iter().flat_map(|world| world.listeners.values()).filter(|old| !kept(old));
+        left.for_each(|old| old.sockets.close());
         self.crew.post_all(|done| Command::Apply(world.clone(), done)).await;
         self.follow(&mut followers, &world);
         Ok(report)
+    }
+
+    /// Stops listening, for good: what waits in the backlog of a worker is still served, further connections are refused.
+    pub async fn drain(&self) {
+        if let Some(world) = self.world() {
+            // First these handles: as long as one is left, the system takes connections that nobody would accept.
+            for listener in world.listeners.values() {
+                listener.sockets.close();
+            }
+        }
+        self.crew.post_all(Command::Drain).await;
     }
 
     /// Starts to follow new DNS names and stops to follow old ones.
@@ -232,12 +243,6 @@ impl Registry {
     }
 }
 
-/// Lets go of the sockets that no listener of the new world has, before the workers close theirs: what came until then is still accepted.
-fn release_others(old: &World, new: &World) {
-    let kept = |listener: &&Arc<LiveListener>| !new.listeners.values().any(|other| Arc::ptr_eq(&other.sockets, &listener.sockets));
-    old.listeners.values().filter(kept).for_each(|listener| listener.release());
-}
-
 impl Builder<'_> {
     /// Keeps what the obstacle is, when there is one.
     fn note<T>(&mut self, result: Result<T, Obstacle>) -> Option<T> {
@@ -283,24 +288,21 @@ impl Builder<'_> {
         if let Some(old) = old.filter(|old| old.model.bind == model.bind) {
             return Ok(live(old.number, old.gate.clone(), old.address.clone(), old.sockets.clone()));
         }
-        // Another listener may have given this address up in the same reload.
-        let given_up = self.old.and_then(|world| {
-            world.listeners.values().find(|other| {
-                other.model.bind == model.bind
-                    && snapshot.listeners.iter().all(|l| l.name != other.model.name || l.bind != model.bind)
-            })
-        });
+        // Other listeners may have given their addresses up in the same reload.
+        let stays = |old: &LiveListener| snapshot.listeners.iter().any(|l| l.name == old.model.name && l.bind == old.model.bind);
+        let given_up: Vec<_> = self.old.into_iter().flat_map(|world| world.listeners.values()).filter(|old| !stays(old)).collect();
         let number = made.fetch_add(1, Relaxed) + 1;
         let gate = Arc::new(Gate::new(model.limits.connections));
-        if let Some(other) = given_up {
+        if let Some(other) = given_up.iter().find(|other| other.model.bind == model.bind) {
             return Ok(live(number, gate, other.address.clone(), other.sockets.clone()));
         }
-        let bound = sockets::bind(&model.bind, self.workers).map_err(|source| Obstacle::Bind {
+        let addresses: Vec<&Bind> = given_up.iter().map(|other| &other.address).collect();
+        let bound = sockets::bind(&model.bind, self.workers, &addresses).map_err(|source| Obstacle::Bind {
             name: name.clone(),
             bind: model.bind.clone(),
             source,
         })?;
-        Ok(live(number, gate, bound.address, Arc::new(Sockets::new(bound.sockets))))
+        Ok(live(number, gate, bound.address, Arc::new(bound.sockets)))
     }
 
     fn pools(&mut self, snapshot: &Snapshot, followers: &HashMap<Id, Follower>) -> BTreeMap<Id, Arc<LivePool>> {
@@ -325,7 +327,7 @@ impl Builder<'_> {
         if let Some(old) = old.filter(|old| old.model == *model && old.certificates == certificates) {
             return Ok(old.clone());
         }
-        let tls_failed = |source| Obstacle::PoolTls { name: name.clone(), source };
+        let tls_failed = |source| Obstacle::PoolTls { name: name.clone(), source: Box::new(source) };
         let same_tls = |old: &&Arc<LivePool>| {
             old.certificates == certificates
                 && old.model.upstream.tls == model.upstream.tls

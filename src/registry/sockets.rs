@@ -6,10 +6,11 @@ use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use socket2::{Domain, Protocol, Socket as RawSocket, Type};
 
+use super::Stream;
 use crate::model::Bind;
 
 /// Connections that may wait to be accepted on one socket; the system's own limit (`net.core.somaxconn`) may be lower.
@@ -25,6 +26,25 @@ pub enum Socket {
 }
 
 impl Socket {
+    /// Takes the next connection of the backlog, not registered with any runtime.
+    ///
+    /// # Errors
+    /// `WouldBlock` when there is none.
+    pub fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, peer) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Tcp(stream), Some(peer)))
+            }
+            Self::Unix(socket) => {
+                let (stream, _) = socket.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Stream::Unix(stream), None))
+            }
+        }
+    }
+
     /// Makes another handle to the same socket.
     ///
     /// # Errors
@@ -37,49 +57,49 @@ impl Socket {
     }
 }
 
-/// The sockets of a listener, one for each worker.
+/// The sockets of a listener, one for each worker, until they are closed.
+#[derive(Debug)]
+pub(super) struct Sockets(Mutex<Vec<Socket>>);
+
+impl Sockets {
+    /// Makes another handle to the socket of `worker`; `None` when there is none.
+    pub(super) fn handle(&self, worker: usize) -> Option<io::Result<Socket>> {
+        self.lock().get(worker).map(Socket::try_clone)
+    }
+
+    /// Gives these handles up: the system refuses connections as soon as the workers have given theirs up, too.
+    pub(super) fn close(&self) {
+        let closed = std::mem::take(&mut *self.lock());
+        drop(closed);
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Socket>> {
+        // The list is read or taken as a whole: a holder that panicked left either.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Sockets that listen.
 #[derive(Debug)]
 pub(super) struct Bound {
     /// Where they really listen: port 0 has become a real one.
     pub(super) address: Bind,
     /// One for each worker.
-    pub(super) sockets: Vec<Socket>,
+    pub(super) sockets: Sockets,
 }
 
-/// The sockets of a listener, kept so that a worker that dies does not lose its backlog.
-#[derive(Debug)]
-pub(super) struct Sockets(Mutex<Vec<Socket>>);
-
-impl Sockets {
-    pub(super) const fn new(sockets: Vec<Socket>) -> Self {
-        Self(Mutex::new(sockets))
-    }
-
-    pub(super) fn of(&self, worker: usize) -> Option<io::Result<Socket>> {
-        self.lock().get(worker).map(Socket::try_clone)
-    }
-
-    /// Closes these handles: a socket that nobody accepts on must not go on taking connections.
-    pub(super) fn release(&self) {
-        self.lock().clear();
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Socket>> {
-        // The list is whole at every step.
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Binds `address` for `workers` workers.
-pub(super) fn bind(address: &Bind, workers: usize) -> io::Result<Bound> {
+/// Binds `address` for `workers` workers; the addresses that listeners of this process `give_up` are not in the way.
+pub(super) fn bind(address: &Bind, workers: usize, give_up: &[&Bind]) -> io::Result<Bound> {
     match address {
-        Bind::Tcp(address) => bind_tcp(*address, workers),
+        Bind::Tcp(address) => bind_tcp(*address, workers, give_up),
         Bind::Unix(path) => bind_unix(path, workers),
     }
 }
 
-fn bind_tcp(address: SocketAddr, workers: usize) -> io::Result<Bound> {
-    refuse_taken(address)?;
+fn bind_tcp(address: SocketAddr, workers: usize, give_up: &[&Bind]) -> io::Result<Bound> {
+    if !give_up.iter().any(|other| overlaps(address, other)) {
+        refuse_taken(address)?;
+    }
     let mut sockets = Vec::with_capacity(workers);
     let mut real = address;
     for _ in 0..workers.max(1) {
@@ -97,7 +117,14 @@ fn bind_tcp(address: SocketAddr, workers: usize) -> io::Result<Bound> {
         real = socket.local_addr()?;
         sockets.push(Socket::Tcp(socket));
     }
-    Ok(Bound { address: Bind::Tcp(real), sockets })
+    Ok(Bound { address: Bind::Tcp(real), sockets: Sockets(Mutex::new(sockets)) })
+}
+
+/// Tells whether both take connections to the same address.
+fn overlaps(address: SocketAddr, other: &Bind) -> bool {
+    let Bind::Tcp(other) = other else { return false };
+    let [ip, other_ip] = [address.ip(), other.ip()];
+    address.port() == other.port() && (ip == other_ip || ip.is_unspecified() || other_ip.is_unspecified())
 }
 
 /// With `SO_REUSEPORT` a second process of the same user would share the port in silence; a trial bind without it says "in use".
@@ -131,7 +158,7 @@ fn bind_unix(path: &Path, workers: usize) -> io::Result<Bound> {
         sockets.push(Socket::Unix(first.try_clone()?));
     }
     sockets.push(Socket::Unix(first));
-    Ok(Bound { address: Bind::Unix(path.to_owned()), sockets })
+    Ok(Bound { address: Bind::Unix(path.to_owned()), sockets: Sockets(Mutex::new(sockets)) })
 }
 
 #[cfg(test)]
@@ -141,10 +168,20 @@ mod tests {
     #[test]
     fn workers_share_one_port_and_strangers_do_not() {
         let any = "127.0.0.1:0".parse().unwrap();
-        let bound = bind(&any, 3).unwrap();
-        assert_eq!(bound.sockets.len(), 3);
-        let error = bind(&bound.address, 1).unwrap_err();
+        let bound = bind(&any, 3, &[]).unwrap();
+        assert!(bound.sockets.handle(2).is_some_and(|handle| handle.is_ok()) && bound.sockets.handle(3).is_none());
+        let error = bind(&bound.address, 1, &[]).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+        bound.sockets.close();
+        assert!(bind(&bound.address, 1, &[]).is_ok());
+    }
+
+    #[test]
+    fn an_address_that_is_given_up_is_not_in_the_way() {
+        let old = bind(&"127.0.0.1:0".parse().unwrap(), 1, &[]).unwrap();
+        let wide: Bind = old.address.to_string().replace("127.0.0.1", "0.0.0.0").parse().unwrap();
+        assert_eq!(bind(&wide, 1, &[]).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        assert!(bind(&wide, 1, &[&old.address]).is_ok());
     }
 
     #[test]
@@ -152,12 +189,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.sock");
         let address = Bind::Unix(path.clone());
-        let bound = bind(&address, 2).unwrap();
-        assert_eq!(bind(&address, 2).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let bound = bind(&address, 2, &[]).unwrap();
+        assert_eq!(bind(&address, 2, &[]).unwrap_err().kind(), io::ErrorKind::AddrInUse);
         drop(bound);
-        assert!(bind(&address, 2).is_ok());
+        assert!(bind(&address, 2, &[]).is_ok());
         fs::remove_file(&path).unwrap();
         fs::write(&path, "text").unwrap();
-        assert_eq!(bind(&address, 2).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(bind(&address, 2, &[]).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
     }
 }

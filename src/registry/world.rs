@@ -47,19 +47,14 @@ pub struct LiveListener {
     pub gate: Arc<Gate>,
     /// Where it really listens.
     pub address: Bind,
-    /// Shared by all worlds in which the listener keeps its address.
+    /// A socket for each worker, kept so that a worker that dies does not lose its backlog.
     pub(super) sockets: Arc<Sockets>,
 }
 
 impl LiveListener {
     /// Returns a handle to the socket of a worker.
     pub fn socket(&self, worker: usize) -> Option<std::io::Result<Socket>> {
-        self.sockets.of(worker)
-    }
-
-    /// Lets go of its sockets, so that they close with the last worker that accepts on them.
-    pub fn release(&self) {
-        self.sockets.release();
+        self.sockets.handle(worker)
     }
 }
 

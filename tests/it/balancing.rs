@@ -1,347 +1,282 @@
-//! The six strategies as a client sees them.
-//!
-//! Requests that must follow each other go over one connection: what one of them leaves behind is then settled before the next is picked.
+//! The six strategies, as their traffic shows them.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Duration, Instant};
+use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body::Frame;
-use http_body_util::{BodyExt, StreamBody};
-use hyper::body::Incoming;
-use tokio::sync::Semaphore;
+use http::{Method, Response};
+use serde_json::Value;
 
-use crate::lab::{Body, Endpoint, Http1, Lab, full, request, soon};
+use crate::agent::Agent;
+use crate::client::{admin, ask, request_with};
+use crate::lab::{Endpoint, Http1, Lab, full, get, read, request, soon};
 
-/// How long a slow answer takes.
-const HELD: Duration = Duration::from_millis(500);
-
-/// Agents that tell their name in `x-name`, and do what the path says.
-struct Agents {
-    endpoints: Vec<Endpoint>,
-    /// How many of the requests for `/held` may be answered.
-    answers: Arc<Semaphore>,
-}
-
-impl Agents {
-    async fn start(names: &[&'static str]) -> Self {
-        let answers = Arc::new(Semaphore::new(0));
-        let mut endpoints = Vec::new();
-        for &name in names {
-            let answers = answers.clone();
-            endpoints.push(Endpoint::start(move |request| act(name, request, answers.clone())).await);
-        }
-        Self { endpoints, answers }
-    }
-}
-
-/// `/stream` never ends, `/held` waits for leave, `/busy` is refused, everything else is answered at once.
-async fn act(name: &'static str, request: Request<Incoming>, answers: Arc<Semaphore>) -> Response<Body> {
-    let response = Response::builder().header("x-name", name);
-    let response = match request.uri().path() {
-        "/stream" => response.body(endless()),
-        "/held" => {
-            answers.acquire().await.expect("an open semaphore").forget();
-            response.body(full(name))
-        }
-        "/busy" => response.status(429).header("retry-after", "60").body(full(name)),
-        _ => response.body(full(name)),
-    };
-    response.expect("a valid response")
-}
-
-/// A body of one piece that does not end.
-fn endless() -> Body {
-    let frames = [Ok(Frame::data(Bytes::from_static(b"begun")))];
-    let body = futures_util::StreamExt::chain(futures_util::stream::iter(frames), futures_util::stream::pending());
-    BodyExt::boxed(StreamBody::new(body))
-}
-
-/// Starts a proxy before endpoints with these keys besides their addresses.
-async fn proxy(workers: usize, pool: &str, endpoints: &[(&str, &Endpoint)]) -> Lab {
-    let list: String =
-        endpoints.iter().map(|(keys, endpoint)| format!("      - {{ {keys}, address: {} }}\n", endpoint.address)).collect();
+/// A lab with one worker, so that rotation is exact, and one pool `agents`.
+async fn lab(strategy: &str, endpoints: &[String]) -> Lab {
     Lab::start(&format!(
-        "workers: {workers}\nlisteners: [{{ name: public, bind: 127.0.0.1:0, pool: agents }}]\npools:\n  agents:\n    {pool}\n    endpoints:\n{list}"
+        "workers: 1\n\
+         listeners: [{{ name: public, bind: 127.0.0.1:0, pool: agents }}]\n\
+         pools: {{ agents: {{ strategy: {strategy}, endpoints: [{}] }} }}\n",
+        endpoints.join(", ")
     ))
     .await
 }
 
-/// Starts a proxy of one worker before agents named `a`, `b`, ...
-async fn before(agents: &Agents, pool: &str) -> Lab {
-    let keys = ["id: a", "id: b", "id: c"];
-    let endpoints: Vec<_> = keys.into_iter().zip(&agents.endpoints).collect();
-    proxy(1, pool, &endpoints).await
+fn endpoint(id: &str, address: SocketAddr, more: &str) -> String {
+    format!("{{ id: {id}, address: {address}{more} }}")
 }
 
-/// Returns who answers a path.
-async fn who(client: &mut Http1, path: &str) -> String {
-    client.ask(request(path)).await.field("x-name").to_owned()
+async fn three() -> [Endpoint; 3] {
+    [Endpoint::named("a").await, Endpoint::named("b").await, Endpoint::named("c").await]
 }
 
-async fn who_many(client: &mut Http1, times: usize) -> Vec<String> {
-    let mut names = Vec::with_capacity(times);
-    for _ in 0..times {
-        names.push(who(client, "/").await);
+fn plain(endpoints: &[Endpoint]) -> Vec<String> {
+    endpoints.iter().zip(["a", "b", "c"]).map(|(one, id)| endpoint(id, one.address, "")).collect()
+}
+
+async fn sequence(address: SocketAddr, requests: usize) -> Vec<String> {
+    let mut client = Http1::connect(address).await;
+    let mut names = Vec::new();
+    for _ in 0..requests {
+        names.push(client.ask(request("/")).await.text);
     }
     names
 }
 
-/// A response that goes on; ends when it is dropped.
-struct Stream {
-    name: String,
-    _body: Incoming,
-    _client: Http1,
+fn counted(names: Vec<String>) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for name in names {
+        *counts.entry(name).or_default() += 1;
+    }
+    counts
 }
 
-/// Opens a stream on a connection of its own.
-async fn stream(lab: &Lab, field: (&'static str, &str)) -> Stream {
+async fn steer(lab: &Lab, id: &str, act: &str) -> Value {
+    let path = format!("/api/v1/pools/agents/endpoints/{id}/{act}");
+    let answer = admin(lab.admin(), Method::POST, &path, "").await;
+    assert_eq!(answer.status(), 200, "{}", answer.text);
+    answer.json()
+}
+
+async fn weigh(lab: &Lab, id: &str, weight: &str) -> Value {
+    let path = format!("/api/v1/pools/agents/endpoints/{id}");
+    let answer = admin(lab.admin(), Method::PATCH, &path, &format!("{{\"weight\": {weight}}}")).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text);
+    answer.json()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn round_robin_gives_everyone_the_same() {
+    let endpoints = three().await;
+    let lab = lab("round_robin", &plain(&endpoints)).await;
+    let names = sequence(lab.address(), 30).await;
+    assert!(names.windows(3).all(|turn| turn[0] != turn[1] && turn[1] != turn[2] && turn[0] != turn[2]), "{names:?}");
+    assert!(counted(names).values().all(|&count| count == 10));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drained_endpoint_gets_nothing_until_it_is_taken_back() {
+    let endpoints = three().await;
+    let lab = lab("round_robin", &plain(&endpoints)).await;
+    let drained = steer(&lab, "b", "drain").await;
+    assert_eq!((&drained["state"], &drained["causes"]), (&"unavailable".into(), &serde_json::json!(["admin"])));
+    assert_eq!(counted(sequence(lab.address(), 10).await), [("a".to_owned(), 5), ("c".to_owned(), 5)].into());
+    for id in ["a", "c"] {
+        steer(&lab, id, "drain").await;
+    }
+    let refused = get(lab.address(), "/").await;
+    assert_eq!((refused.status(), &refused.json()["reason"]), (503, &"no_available_endpoint".into()));
+    for id in ["a", "b", "c"] {
+        assert_eq!(steer(&lab, id, "undrain").await["state"], "available");
+    }
+    assert!(counted(sequence(lab.address(), 9).await).values().all(|&count| count == 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn weights_make_a_smooth_sequence_that_the_admin_api_changes() {
+    let endpoints = three().await;
+    let [a, b, c] = endpoints.each_ref().map(|endpoint| endpoint.address);
+    let lab = lab("weighted_round_robin", &[endpoint("a", a, ", weight: 5"), endpoint("b", b, ""), endpoint("c", c, "")]).await;
+    assert_eq!(sequence(lab.address(), 14).await.concat(), "aabacaaaabacaa");
+    assert_eq!(weigh(&lab, "a", "2").await["effective_weight"], 2.0);
+    assert_eq!(counted(sequence(lab.address(), 40).await)["a"], 20);
+    weigh(&lab, "b", "0").await;
+    let counts = counted(sequence(lab.address(), 30).await);
+    assert_eq!(counts, [("a".to_owned(), 20), ("c".to_owned(), 10)].into());
+    let back = weigh(&lab, "b", "null").await;
+    assert_eq!((&back["weight"], &back["effective_weight"]), (&1.0.into(), &1.0.into()));
+    assert_eq!(counted(sequence(lab.address(), 40).await)["b"], 10);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn least_connections_avoids_the_busy_one() {
+    let mut busy = Agent::start().await;
+    let idle = Endpoint::named("idle").await;
+    let lab = lab("least_connections", &[endpoint("busy", busy.address, ""), endpoint("idle", idle.address, "")]).await;
+    steer(&lab, "idle", "drain").await;
     let mut client = Http1::connect(lab.address()).await;
-    let mut request = request("/stream");
-    request.headers_mut().insert(field.0, field.1.parse().expect("a valid value"));
-    let response = client.send(request).await.expect("a response");
-    let name = response.headers()["x-name"].to_str().expect("a name").to_owned();
-    Stream { name, _body: response.into_body(), _client: client }
-}
-
-/// Waits until the pool runs as many requests.
-async fn until_in_flight(lab: &Lab, wanted: u64) {
+    let stream = client.send(request("/")).await.unwrap();
+    let say = busy.next().await;
+    steer(&lab, "idle", "undrain").await;
+    // The stream has answered long ago, and is still in flight: its last byte has not come.
+    assert!(sequence(lab.address(), 10).await.iter().all(|name| name == "idle"));
+    drop(say);
+    assert_eq!(read(stream).await.status(), 200);
+    // Equal again, and ties go to one at random: soon the other one has its turn.
+    let other_turn = async { while get(lab.address(), "/").await.text == "idle" {} };
     soon(async {
-        let mut client = Http1::connect(lab.admin()).await;
-        loop {
-            let again = Request::get("/api/v1/status").header("host", "localhost").body(full("")).expect("a valid request");
-            if client.ask(again).await.json()["pools"][0]["in_flight"] == wanted {
-                return;
-            }
+        tokio::select! {
+            () = other_turn => {}
+            _say = busy.next() => {}
         }
     })
     .await;
 }
 
-/// Drains an endpoint, or ends that.
-async fn order(lab: &Lab, what: &str, endpoint: &str) {
-    let request = Request::post(format!("/api/v1/pools/agents/endpoints/{endpoint}/{what}")).header("host", "localhost");
-    let answer = Http1::connect(lab.admin()).await.ask(request.body(full("")).expect("a valid request")).await;
-    assert_eq!(answer.status(), 200, "{answer:?}");
-}
-
-fn counts(names: &[String]) -> BTreeMap<&str, usize> {
-    let mut counts = BTreeMap::new();
-    for name in names {
-        *counts.entry(name.as_str()).or_default() += 1;
-    }
-    counts
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn round_robin_takes_all_in_turn() {
-    let agents = Agents::start(&["a", "b", "c"]).await;
-    let lab = before(&agents, "strategy: round_robin").await;
-    let names = who_many(&mut Http1::connect(lab.address()).await, 10).await;
-    assert!(names[..3].iter().collect::<std::collections::BTreeSet<_>>().len() == 3, "{names:?}");
-    assert!(names.windows(4).all(|turn| turn[0] == turn[3]), "{names:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn round_robin_passes_over_who_is_drained() {
-    let agents = Agents::start(&["a", "b", "c"]).await;
-    let lab = before(&agents, "strategy: round_robin").await;
-    let mut client = Http1::connect(lab.address()).await;
-    order(&lab, "drain", "b").await;
-    assert_eq!(counts(&who_many(&mut client, 6).await), BTreeMap::from([("a", 3), ("c", 3)]));
-    order(&lab, "undrain", "b").await;
-    assert_eq!(counts(&who_many(&mut client, 6).await), BTreeMap::from([("a", 2), ("b", 2), ("c", 2)]));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn weighted_round_robin_interleaves_in_exact_proportion() {
-    let agents = Agents::start(&["a", "b", "c"]).await;
-    let keys = ["id: a, weight: 5", "id: b", "id: c"];
-    let endpoints: Vec<_> = keys.into_iter().zip(&agents.endpoints).collect();
-    let lab = proxy(1, "strategy: weighted_round_robin", &endpoints).await;
-    let names = who_many(&mut Http1::connect(lab.address()).await, 14).await;
-    assert_eq!(names.concat(), "aabacaaaabacaa");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn least_connections_avoids_who_has_a_running_stream() {
-    let agents = Agents::start(&["a", "b"]).await;
-    let lab = before(&agents, "strategy: least_connections").await;
-    let running = stream(&lab, ("x-any", "1")).await;
-    let mut client = Http1::connect(lab.address()).await;
-    let names = who_many(&mut client, 20).await;
-    assert!(!names.contains(&running.name), "{} {names:?}", running.name);
-    let busy = running.name.clone();
-    drop(running);
-    until_in_flight(&lab, 0).await;
-    // Ties are broken at random: 64 times the other one does not happen.
-    assert!(who_many(&mut client, 64).await.contains(&busy));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn least_connections_goes_by_weight() {
-    let agents = Agents::start(&["a", "b"]).await;
-    let keys = ["id: a, weight: 3", "id: b"];
-    let endpoints: Vec<_> = keys.into_iter().zip(&agents.endpoints).collect();
-    let lab = proxy(1, "strategy: least_connections", &endpoints).await;
+async fn workers_share_what_is_in_flight() {
+    let mut agents = [Agent::start().await, Agent::start().await];
+    let lab = Lab::start(&format!(
+        "workers: 2\n\
+         listeners: [{{ name: public, bind: 127.0.0.1:0, pool: agents }}]\n\
+         pools: {{ agents: {{ endpoints: [{{ id: a, address: {} }}, {{ id: b, address: {} }}] }} }}\n",
+        agents[0].address, agents[1].address
+    ))
+    .await;
     let mut running = Vec::new();
-    for _ in 0..8 {
-        running.push(stream(&lab, ("x-any", "1")).await);
+    for _ in 0..20 {
+        let mut client = Http1::connect(lab.address()).await;
+        let [one, two] = &mut agents;
+        let send = client.send(request("/"));
+        let (response, say) = tokio::join!(send, async {
+            tokio::select! { say = one.next() => say, say = two.next() => say }
+        });
+        running.push((client, response.unwrap(), say));
     }
-    let names: Vec<_> = running.iter().map(|stream| stream.name.clone()).collect();
-    assert_eq!(counts(&names), BTreeMap::from([("a", 6), ("b", 2)]));
+    let pool = admin(lab.admin(), Method::GET, "/api/v1/pools/agents", "").await.json();
+    assert_eq!(pool["in_flight"], 20);
+    for endpoint in pool["endpoints"].as_array().unwrap() {
+        assert_eq!(endpoint["in_flight"], 10, "whichever worker took them, each endpoint has half: {pool}");
+    }
+    let status = admin(lab.admin(), Method::GET, "/api/v1/status", "").await.json();
+    assert_eq!((&status["workers"], &status["connections"]), (&2.into(), &20.into()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn workers_know_of_each_others_running_requests() {
-    let agents = Agents::start(&["a", "b"]).await;
-    let keys = ["id: a, capabilities: [mark]", "id: b"];
-    let endpoints: Vec<_> = keys.into_iter().zip(&agents.endpoints).collect();
-    let lab = proxy(2, "strategy: least_connections", &endpoints).await;
-    // On one worker or the other, as their connections fall; enough that a request on its way out does not count.
-    let mut running = Vec::new();
-    for _ in 0..8 {
-        running.push(stream(&lab, ("x-tidegate-require", "mark")).await);
+async fn a_key_stays_with_its_endpoint_and_spills_while_that_is_drained() {
+    let endpoints = three().await;
+    let [a, b, c] = endpoints.each_ref().map(|endpoint| endpoint.address);
+    let lab = Lab::start(&format!(
+        "listeners: [{{ name: public, bind: 127.0.0.1:0, pool: agents }}]\n\
+         pools:\n\
+         \x20 agents:\n\
+         \x20   strategy: consistent_hashing\n\
+         \x20   hash: {{ key: header:x-session-id }}\n\
+         \x20   endpoints: [{}, {}, {}]\n",
+        endpoint("a", a, ""),
+        endpoint("b", b, ""),
+        endpoint("c", c, "")
+    ))
+    .await;
+    let owner =
+        async |session: &str| ask(lab.address(), request_with(Method::GET, "/", &[("x-session-id", session)], "")).await.text;
+    let sessions: Vec<String> = (0..24).map(|number| format!("session-{number}")).collect();
+    let mut before = Vec::new();
+    for session in &sessions {
+        before.push(owner(session).await);
     }
-    assert!(running.iter().all(|stream| stream.name == "a"));
-    for _ in 0..32 {
-        assert_eq!(who(&mut Http1::connect(lab.address()).await, "/").await, "b");
+    assert_eq!(counted(before.clone()).len(), 3, "24 sessions should reach everyone: {before:?}");
+    for (session, owned) in sessions.iter().zip(&before) {
+        assert_eq!(owner(session).await, *owned, "{session}");
+    }
+    steer(&lab, "b", "drain").await;
+    for (session, owned) in sessions.iter().zip(&before) {
+        let now = owner(session).await;
+        assert!(now != "b" && (owned == "b" || now == *owned), "only what b owned may move: {session} from {owned} to {now}");
+    }
+    steer(&lab, "b", "undrain").await;
+    for (session, owned) in sessions.iter().zip(&before) {
+        assert_eq!(owner(session).await, *owned, "what spilled comes back: {session}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn least_response_time_prefers_who_answers_faster() {
-    let agents = Agents::start(&["a", "b"]).await;
-    let lab = before(&agents, "strategy: least_response_time").await;
-    let address = lab.address();
-    let begun = Instant::now();
-    let slow = tokio::spawn(async move { who(&mut Http1::connect(address).await, "/held").await });
-    until_in_flight(&lab, 1).await;
-    // Its answer takes as long as all of these together, and longer than the machine stands still.
-    let mut client = Http1::connect(lab.address()).await;
-    let mut fast = Vec::new();
-    while begun.elapsed() < HELD {
-        fast.push(who(&mut client, "/").await);
-    }
-    agents.answers.add_permits(1);
-    let slow = soon(slow).await.expect("an answer");
-    until_in_flight(&lab, 0).await;
-    let later = who_many(&mut client, 20).await;
-    assert!(!fast.is_empty() && !fast.contains(&slow) && !later.contains(&slow), "{slow}: {fast:?} {later:?}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn least_response_time_leaves_alone_who_asked_for_it() {
-    let agents = Agents::start(&["a", "b"]).await;
-    let lab = before(&agents, "strategy: least_response_time").await;
-    let mut client = Http1::connect(lab.address()).await;
-    let refused = client.ask(request("/busy")).await;
-    assert_eq!((refused.status(), refused.field("retry-after")), (429, "60"));
-    let parked = refused.field("x-name").to_owned();
-    let names = who_many(&mut client, 20).await;
-    assert!(!names.contains(&parked), "{parked}: {names:?}");
-    // Even when the other one is loaded.
-    let mut running = Vec::new();
-    for _ in 0..10 {
-        running.push(stream(&lab, ("x-any", "1")).await);
-    }
-    assert!(running.iter().all(|stream| stream.name != parked));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn resource_based_follows_what_endpoints_report() {
-    let a_is_full = Arc::new(AtomicBool::new(false));
-    let flag = a_is_full.clone();
-    let reporting = move |name: &'static str, report: &'static str| {
-        Response::builder().header("x-name", name).header("endpoint-load-metrics", report).body(full(name)).expect("a response")
-    };
-    let a = Endpoint::start(move |_| {
-        let full = flag.load(Ordering::Relaxed);
-        async move { reporting("a", if full { "JSON {\"cpu_utilization\": 0.9}" } else { "TEXT cpu_utilization=0.2" }) }
+async fn least_response_time_parks_an_endpoint_that_asks_to_wait() {
+    let tired = Endpoint::start(|_| async {
+        Response::builder().status(429).header("retry-after", "60").body(full("tired")).expect("a response")
     })
     .await;
-    let b = Endpoint::start(move |_| async move { reporting("b", "TEXT cpu_utilization=0.1, mem_utilization=0.6") }).await;
-    let terms = "strategy: resource_based\n    resource: { connections: 100%, response_time: 0%, failures: 0% }";
-    let lab = proxy(1, terms, &[("id: a", &a), ("id: b", &b)]).await;
-    let mut client = Http1::connect(lab.address()).await;
-    // Who has not reported counts as idle, so that both are asked once.
-    assert_eq!(counts(&who_many(&mut client, 2).await), BTreeMap::from([("a", 1), ("b", 1)]));
-    assert_eq!(counts(&who_many(&mut client, 10).await), BTreeMap::from([("a", 10)]));
-    a_is_full.store(true, Ordering::Relaxed);
-    // The report of the first answer sends the rest elsewhere.
-    assert_eq!(who_many(&mut client, 10).await.concat(), "abbbbbbbbb");
+    let fresh = Endpoint::named("fresh").await;
+    let lab = lab("least_response_time", &[endpoint("tired", tired.address, ""), endpoint("fresh", fresh.address, "")]).await;
+    steer(&lab, "fresh", "drain").await;
+    assert_eq!(get(lab.address(), "/").await.status(), 429);
+    steer(&lab, "fresh", "undrain").await;
+    assert!(sequence(lab.address(), 20).await.iter().all(|name| name == "fresh"));
+    let view = admin(lab.admin(), Method::GET, "/api/v1/pools/agents/endpoints/tired", "").await.json();
+    assert!(view["parked_seconds"].as_f64().is_some_and(|wait| wait > 0.0 && wait <= 60.0), "{view}");
+    steer(&lab, "fresh", "drain").await;
+    assert_eq!(get(lab.address(), "/").await.text, "tired", "parked is better than nobody");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn resource_based_avoids_who_fails() {
-    let good = Endpoint::start(|_| async { Response::builder().header("x-name", "good").body(full("")).unwrap() }).await;
-    let bad = Endpoint::start(|_| async { Response::builder().status(500).header("x-name", "bad").body(full("")).unwrap() }).await;
-    let terms = "strategy: resource_based\n    resource: { connections: 0%, response_time: 0%, failures: 100% }";
-    let lab = proxy(1, terms, &[("id: good", &good), ("id: bad", &bad)]).await;
+async fn least_response_time_prefers_the_endpoint_that_answers_first() {
+    let fast = Endpoint::named("fast").await;
+    let mut slow = Agent::start().await;
+    let held = Endpoint::start({
+        let address = slow.address;
+        move |_| async move {
+            // As slow as another round trip through a stream that the test lets go.
+            let answer = get(address, "/").await;
+            Response::new(full(answer.text))
+        }
+    })
+    .await;
+    let lab = lab("least_response_time", &[endpoint("fast", fast.address, ""), endpoint("slow", held.address, "")]).await;
+    // Both are measured once: the fast one at once, the slow one when many requests have gone to the other meanwhile.
+    steer(&lab, "fast", "drain").await;
     let mut client = Http1::connect(lab.address()).await;
-    let names = who_many(&mut client, 64).await;
-    // Once, while nobody knows.
-    assert_eq!(names.iter().filter(|name| *name == "bad").count(), 1, "{names:?}");
+    let waiting = tokio::spawn(async move { client.ask(request("/")).await });
+    let say = slow.next().await;
+    steer(&lab, "fast", "undrain").await;
+    assert!(sequence(lab.address(), 30).await.iter().all(|name| name == "fast"), "the other one has not even answered");
+    say.send("slow").unwrap();
+    drop(say);
+    assert_eq!(waiting.await.unwrap().text, "slow");
+    let names = sequence(lab.address(), 10).await;
+    assert!(names.iter().all(|name| name == "fast"), "{names:?}");
 }
 
-const KEYS: [&str; 24] = [
-    "k00", "k01", "k02", "k03", "k04", "k05", "k06", "k07", "k08", "k09", "k10", "k11", "k12", "k13", "k14", "k15", "k16", "k17",
-    "k18", "k19", "k20", "k21", "k22", "k23",
-];
-
-/// Returns who answers each key.
-async fn owners(client: &mut Http1) -> Vec<String> {
-    let mut owners = Vec::with_capacity(KEYS.len());
-    for key in KEYS {
-        let mut request = request("/");
-        request.headers_mut().insert("x-session-id", http::HeaderValue::from_static(key));
-        owners.push(client.ask(request).await.field("x-name").to_owned());
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn resource_based_goes_where_the_report_says_there_is_room() {
+    let reporting = |name: &'static str, report: &'static str| {
+        Endpoint::start(move |_| async move {
+            Response::builder().header("endpoint-load-metrics", report).body(full(name)).expect("a response")
+        })
+    };
+    let full_up = reporting("full", "TEXT cpu_utilization=0.95, mem_utilization=0.4").await;
+    let free = reporting("free", "JSON {\"cpu_utilization\": 0.1, \"mem_utilization\": 0.2}").await;
+    let endpoints = [endpoint("full", full_up.address, ""), endpoint("free", free.address, "")];
+    let lab = lab("resource_based", &endpoints).await;
+    for id in ["full", "free"] {
+        let other = if id == "full" { "free" } else { "full" };
+        steer(&lab, other, "drain").await;
+        assert_eq!(get(lab.address(), "/").await.text, id);
+        steer(&lab, other, "undrain").await;
     }
-    owners
+    let names = sequence(lab.address(), 20).await;
+    assert!(names.iter().all(|name| name == "free"), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn consistent_hashing_sticks_spills_while_drained_and_returns() {
-    let agents = Agents::start(&["a", "b", "c"]).await;
-    let lab = before(&agents, "strategy: consistent_hashing\n    hash: { key: 'header:x-session-id' }").await;
+async fn a_client_that_leaves_gives_its_place_back() {
+    let mut agent = Agent::start().await;
+    let lab = lab("least_connections", &[endpoint("a", agent.address, "")]).await;
     let mut client = Http1::connect(lab.address()).await;
-    let before = owners(&mut client).await;
-    assert_eq!(counts(&before).len(), 3, "{before:?}");
-    assert_eq!(owners(&mut client).await, before);
-    order(&lab, "drain", "b").await;
-    let during = owners(&mut client).await;
-    for (was, is) in before.iter().zip(&during) {
-        assert!(if was == "b" { is != "b" } else { is == was }, "{before:?} {during:?}");
-    }
-    assert_eq!(owners(&mut client).await, during);
-    order(&lab, "undrain", "b").await;
-    assert_eq!(owners(&mut client).await, before);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_proxies_agree_on_the_owner_of_each_key() {
-    let agents = Agents::start(&["a", "b", "c"]).await;
-    let pool = "strategy: consistent_hashing\n    hash: { key: 'header:x-session-id' }";
-    let (one, two) = (before(&agents, pool).await, before(&agents, pool).await);
-    let first = owners(&mut Http1::connect(one.address()).await).await;
-    assert_eq!(first, owners(&mut Http1::connect(two.address()).await).await);
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_hot_key_spills_above_the_bound_and_returns() {
-    let agents = Agents::start(&["a", "b"]).await;
-    let lab = before(&agents, "strategy: consistent_hashing\n    hash: { key: 'header:x-session-id', bounded_load: 1.25 }").await;
-    let key = ("x-session-id", "hot");
-    let first = stream(&lab, key).await;
-    let second = stream(&lab, key).await;
-    // The bound is 1.25 x 3 / 2, rounded up: two on each.
-    let third = stream(&lab, key).await;
-    assert!(first.name == second.name && third.name != first.name, "{} {} {}", first.name, second.name, third.name);
-    let owner = first.name.clone();
-    drop((first, second, third));
-    until_in_flight(&lab, 0).await;
-    assert_eq!(stream(&lab, key).await.name, owner);
+    let stream = client.send(request("/")).await.unwrap();
+    let say = agent.next().await;
+    drop((stream, client));
+    soon(say.closed()).await;
+    let view = async || admin(lab.admin(), Method::GET, "/api/v1/pools/agents/endpoints/a", "").await.json();
+    soon(async { while view().await["in_flight"] != 0 {} }).await;
+    let view = view().await;
+    assert_eq!((&view["aborted"], &view["completed"], &view["failed"]), (&1.into(), &0.into(), &0.into()), "{view}");
 }

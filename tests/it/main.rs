@@ -1,7 +1,28 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
+mod agent;
 mod balancing;
+mod bodies;
+mod child;
+mod churn;
+mod client;
+mod drain;
+mod endings;
 mod forwarding;
+mod framing;
+mod grpc;
+mod http1;
+mod http2;
 mod lab;
+mod reload;
+mod routes;
 mod routing;
 mod smoke;
+mod sockets;
+mod sse;
+mod strategies;
+mod tls;
+mod watch;
+mod websocket;
+mod wire;
+mod written;

@@ -1,395 +1,388 @@
-//! Which route takes a request, and what the route does with it.
+//! Which endpoint a request reaches, as what, and what comes back when it reaches none.
 
-use http::{HeaderName, Method, Request};
+use http::Method;
 
-use crate::lab::{Answer, Body, Endpoint, Http1, Lab, full};
+use crate::client::{Http2, ask, request_with};
+use crate::lab::{Answer, Endpoint, Lab, full, raw};
 
-/// Starts a proxy with these routes, and for each name a pool of one endpoint.
-async fn gateway(routes: &str, pools: &[(&str, &Endpoint)]) -> Lab {
-    let pools: String = pools
-        .iter()
-        .map(|(name, endpoint)| format!("  {name}: {{ endpoints: [{{ id: {name}, address: {} }}] }}\n", endpoint.address))
-        .collect();
-    let pools = if pools.is_empty() { String::new() } else { format!("pools:\n{pools}") };
-    Lab::start(&format!("workers: 1\nlisteners: [{{ name: public, bind: 127.0.0.1:0 }}]\nroutes:\n{routes}\n{pools}")).await
+/// A lab whose routes lead to a mirror, in a pool `agents`; `rest` is what else the config has.
+async fn mirrored(routes: &str, rest: &str) -> (Lab, Endpoint) {
+    let mirror = Endpoint::mirror().await;
+    let lab = Lab::start(&format!(
+        "listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
+         routes:\n{routes}\n\
+         pools: {{ agents: {{ endpoints: [{{ id: a, address: {} }}] }} }}\n{rest}\n",
+        mirror.address
+    ))
+    .await;
+    (lab, mirror)
 }
 
-fn request(method: Method, host: &str, path: &str) -> Request<Body> {
-    Request::builder().method(method).uri(path).header("host", host).body(full("")).expect("a valid request")
+/// Routes that answer with their own name, each with this match.
+fn answering(matches: &[(&str, &str)]) -> String {
+    let route = |(name, matcher): &(&str, &str)| format!("  - {{ name: {name}, match: {matcher}, respond: {{ body: {name} }} }}\n");
+    matches.iter().map(route).collect()
 }
 
-fn get(path: &str) -> Request<Body> {
-    request(Method::GET, "agents.example.com", path)
+async fn asked(lab: &Lab, method: Method, path: &str, fields: &[(&str, &str)]) -> Answer {
+    ask(lab.address(), request_with(method, path, fields, "")).await
 }
 
-fn with(mut request: Request<Body>, name: &'static str, value: &'static str) -> Request<Body> {
-    request.headers_mut().append(HeaderName::from_static(name), http::HeaderValue::from_static(value));
-    request
+async fn got(lab: &Lab, path: &str, fields: &[(&str, &str)]) -> Answer {
+    asked(lab, Method::GET, path, fields).await
 }
 
-async fn ask(lab: &Lab, request: Request<Body>) -> Answer {
-    Http1::connect(lab.address()).await.ask(request).await
-}
-
-fn reason(answer: &Answer) -> String {
-    answer.json()["reason"].as_str().unwrap_or_default().to_owned()
-}
-
-/// Returns the values of a field as a mirror received them.
-fn received<'a>(answer: &'a Answer, name: &str) -> Vec<&'a str> {
-    answer
-        .text
-        .lines()
-        .filter_map(|line| line.split_once(": "))
-        .filter(|(other, _)| *other == name)
-        .map(|(_, value)| value)
-        .collect()
-}
-
-/// Returns the request line as a mirror received it, without the version.
-fn target(answer: &Answer) -> &str {
-    let line = answer.text.lines().next().unwrap_or_default();
-    line.strip_suffix(" HTTP/1.1").unwrap_or(line)
+/// Returns a field that the mirror received; empty when it did not.
+fn received<'a>(mirrored: &'a Answer, name: &str) -> &'a str {
+    let mut lines = mirrored.text.lines().filter_map(|line| line.split_once(": ")).filter(|(found, _)| *found == name);
+    let value = lines.next().map_or("", |(_, value)| value);
+    assert_eq!(lines.next(), None, "{name} should be one line: {}", mirrored.text);
+    value
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_exact_host_goes_before_a_wildcard_and_that_before_any_host() {
-    let lab = gateway(
-        "  - { name: any, respond: { body: any } }
-  - { name: below, match: { hosts: ['*.example.com'] }, respond: { body: below } }
-  - { name: exact, match: { hosts: [agents.example.com] }, respond: { body: exact } }",
-        &[],
-    )
-    .await;
-    let mut client = Http1::connect(lab.address()).await;
-    for (host, route) in [
+async fn hosts_are_matched_without_case_port_and_final_dot_and_the_most_specific_wins() {
+    let routes = answering(&[
+        ("any", "{}"),
+        ("below", "{ hosts: [\"*.example.com\"] }"),
+        ("deeper", "{ hosts: [\"*.eu.example.com\"] }"),
+        ("exact", "{ hosts: [agents.example.com] }"),
+    ]);
+    let (lab, _mirror) = mirrored(&routes, "").await;
+    for (host, expected) in [
         ("agents.example.com", "exact"),
         ("AGENTS.Example.com:8080", "exact"),
         ("agents.example.com.", "exact"),
         ("other.example.com", "below"),
         ("a.b.example.com", "below"),
+        ("a.eu.example.com", "deeper"),
         ("example.com", "any"),
-        ("badexample.com", "any"),
         ("127.0.0.1", "any"),
     ] {
-        assert_eq!(client.ask(request(Method::GET, host, "/")).await.text, route, "{host}");
+        assert_eq!(got(&lab, "/", &[("host", host)]).await.text, expected, "{host}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn paths_match_exactly_by_prefix_on_segment_borders_or_by_a_whole_expression() {
-    let lab = gateway(
-        "  - { name: any, respond: { body: any } }
-  - { name: regex, match: { path: { regex: '/v[0-3](/.*)?' } }, respond: { body: regex } }
-  - { name: short, match: { path: /coder }, respond: { body: short } }
-  - { name: long, match: { path: { prefix: /coder/deep } }, respond: { body: long } }
-  - { name: exact, match: { path: { exact: /coder/deep/one } }, respond: { body: exact } }",
-        &[],
-    )
-    .await;
-    let mut client = Http1::connect(lab.address()).await;
-    for (path, route) in [
-        ("/coder", "short"),
-        ("/coder/", "short"),
-        ("/coder/run?x=/v1", "short"),
-        ("/coder/deeper", "short"),
-        ("/coder/deep", "long"),
-        ("/coder/deep/two", "long"),
-        ("/coder/deep/one?x=1", "exact"),
-        ("/coder/deep/one/more", "long"),
-        ("/coders", "any"),
-        ("/Coder", "any"),
-        ("/v2", "regex"),
-        ("/v3/chat", "regex"),
-        ("/v2x", "any"),
-        ("/x/v2", "any"),
+async fn paths_are_matched_by_how_specific_they_are() {
+    let routes = answering(&[
+        ("any", "{}"),
+        ("short", "{ path: /api }"),
+        ("long", "{ path: /api/v1 }"),
+        ("exact", "{ path: { exact: /api/v1/status } }"),
+        ("regex", "{ path: { regex: \"/(files|api)/[0-9]+\" } }"),
+    ]);
+    let (lab, _mirror) = mirrored(&routes, "").await;
+    for (path, expected) in [
         ("/", "any"),
+        ("/apiary", "any"),
+        ("/api", "short"),
+        ("/api/", "short"),
+        ("/api/v2?x=/api/v1", "short"),
+        ("/api/v1/x", "long"),
+        ("/api/v1/status", "exact"),
+        ("/api/v1/status/x", "long"),
+        ("/files/42", "regex"),
+        ("/api/42", "short"),
+        ("/files/42x", "any"),
+        ("/x/../api/./v1//status", "exact"),
+        ("/%61pi/v1/status", "exact"),
     ] {
-        assert_eq!(client.ask(get(path)).await.text, route, "{path}");
+        assert_eq!(got(&lab, path, &[]).await.text, expected, "{path}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_no_route_takes_is_answered_with_404() {
-    let lab = gateway("  - { name: one, match: { hosts: [a.example], path: /one }, respond: {} }", &[]).await;
-    for (host, path) in [("a.example", "/two"), ("b.example", "/one")] {
-        let answer = ask(&lab, request(Method::GET, host, path)).await;
-        assert_eq!((answer.status(), reason(&answer).as_str()), (404, "no_route"), "{host}{path}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_method_that_no_route_takes_is_answered_with_those_that_are_taken() {
-    let lab = gateway(
-        "  - { name: write, match: { path: /coder, methods: [POST, PUT] }, respond: { body: write } }
-  - { name: read, match: { path: /coder, methods: [GET] }, respond: { body: read } }",
-        &[],
-    )
-    .await;
-    assert_eq!(ask(&lab, request(Method::POST, "a", "/coder")).await.text, "write");
-    assert_eq!(ask(&lab, request(Method::PUT, "a", "/coder")).await.text, "write");
-    assert_eq!(ask(&lab, request(Method::GET, "a", "/coder")).await.text, "read");
-    let answer = ask(&lab, request(Method::DELETE, "a", "/coder")).await;
-    assert_eq!((answer.status(), reason(&answer).as_str()), (405, "method_not_allowed"));
-    let mut allowed: Vec<&str> = answer.field("allow").split(", ").collect();
+async fn another_method_is_refused_and_told_which_would_do() {
+    let routes = answering(&[("write", "{ path: /run, methods: [POST, PUT] }"), ("remove", "{ path: /run, methods: [DELETE] }")]);
+    let (lab, _mirror) = mirrored(&routes, "").await;
+    assert_eq!(asked(&lab, Method::PUT, "/run", &[]).await.text, "write");
+    assert_eq!(asked(&lab, Method::DELETE, "/run", &[]).await.text, "remove");
+    let refused = got(&lab, "/run", &[]).await;
+    assert_eq!((refused.status(), &refused.json()["reason"]), (405, &"method_not_allowed".into()));
+    let mut allowed: Vec<_> = refused.field("allow").split(", ").collect();
     allowed.sort_unstable();
-    assert_eq!(allowed, ["GET", "POST", "PUT"]);
-    assert_eq!(ask(&lab, request(Method::DELETE, "a", "/other")).await.status(), 404);
+    assert_eq!(allowed, ["DELETE", "POST", "PUT"]);
+    let missing = got(&lab, "/other", &[]).await;
+    assert_eq!((missing.status(), &missing.json()["reason"], missing.field("allow")), (404, &"no_route".into(), ""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn header_fields_choose_a_route_by_value_by_expression_or_by_being_there() {
-    let lab = gateway(
-        "  - { name: gold, match: { headers: { x-tier: gold } }, respond: { body: gold } }
-  - { name: numbered, match: { headers: { x-tier: { regex: 'v[0-9]+' } } }, respond: { body: numbered } }
-  - { name: tried, match: { headers: { x-trial: { present: true } } }, respond: { body: tried } }
-  - { name: other, respond: { body: other } }",
-        &[],
-    )
-    .await;
-    for (name, value, route) in [
-        ("x-tier", "gold", "gold"),
-        ("x-tier", "golden", "other"),
-        ("x-tier", "v12", "numbered"),
-        ("x-tier", "v12b", "other"),
-        ("x-trial", "", "tried"),
-        ("x-other", "gold", "other"),
+async fn headers_and_query_narrow_a_route() {
+    let routes = answering(&[
+        ("rest", "{}"),
+        ("gold", "{ headers: { x-tier: gold } }"),
+        ("beta", "{ headers: { x-beta: { present: true } }, query: { v: { regex: \"[0-9]+\" } } }"),
+    ]);
+    let (lab, _mirror) = mirrored(&routes, "").await;
+    for (path, fields, expected) in [
+        ("/", &[][..], "rest"),
+        ("/", &[("x-tier", "gold")], "gold"),
+        ("/", &[("x-tier", "golden")], "rest"),
+        ("/", &[("x-tier", "silver"), ("x-tier", "gold")], "gold"),
+        ("/?v=12", &[("x-beta", "")], "beta"),
+        ("/?w=1&v=%31", &[("x-beta", "y")], "beta"),
+        ("/?v=x", &[("x-beta", "y")], "rest"),
+        ("/?v=12", &[], "rest"),
     ] {
-        assert_eq!(ask(&lab, with(get("/"), name, value)).await.text, route, "{name}: {value}");
+        assert_eq!(got(&lab, path, fields).await.text, expected, "{path} {fields:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn query_parameters_choose_a_route_after_decoding() {
-    let lab = gateway(
-        "  - { name: fast, match: { query: { mode: 'very fast' } }, respond: { body: fast } }
-  - { name: debug, match: { query: { debug: { present: true } } }, respond: { body: debug } }
-  - { name: other, respond: { body: other } }",
-        &[],
-    )
+async fn a_split_sends_exactly_its_shares() {
+    let (old, new) = (Endpoint::named("old").await, Endpoint::named("new").await);
+    let lab = Lab::start(&format!(
+        "workers: 1\n\
+         listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
+         routes: [{{ name: all, split: [{{ pool: old, weight: 4 }}, {{ pool: new, weight: 1 }}, {{ pool: off, weight: 0 }}] }}]\n\
+         pools:\n\
+         \x20 old: {{ endpoints: [{}] }}\n  new: {{ endpoints: [{}] }}\n  off: {{ endpoints: [127.0.0.1:9] }}\n",
+        old.address, new.address
+    ))
     .await;
-    for (path, route) in [
-        ("/?mode=very%20fast", "fast"),
-        ("/?a=b&mode=very+fast&c", "fast"),
-        ("/?m%6Fde=very%20fast", "fast"),
-        ("/?mode=very%20faster", "other"),
-        ("/?debug", "debug"),
-        ("/?nodebug=1", "other"),
-        ("/", "other"),
-    ] {
-        assert_eq!(ask(&lab, get(path)).await.text, route, "{path}");
+    let mut counts = std::collections::BTreeMap::<String, usize>::new();
+    for _ in 0..50 {
+        *counts.entry(got(&lab, "/", &[]).await.text).or_default() += 1;
     }
+    assert_eq!(counts, [("new".to_owned(), 10), ("old".to_owned(), 40)].into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_split_gives_each_pool_exactly_its_share() {
-    let (stable, next) = (Endpoint::named("stable").await, Endpoint::named("next").await);
-    let off = Endpoint::named("off").await;
-    let routes = "  - { name: all, split: [{ pool: stable, weight: 3 }, { pool: next }, { pool: off, weight: 0 }] }";
-    let lab = gateway(routes, &[("stable", &stable), ("next", &next), ("off", &off)]).await;
-    let mut client = Http1::connect(lab.address()).await;
-    let mut answers = Vec::new();
-    for _ in 0..12 {
-        answers.push(client.ask(get("/")).await.text);
-    }
-    for cycle in answers.chunks(4) {
-        let count = |name| cycle.iter().filter(|text| *text == name).count();
-        assert_eq!((count("stable"), count("next")), (3, 1), "{answers:?}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn only_an_endpoint_with_the_required_capabilities_gets_a_request() {
+async fn what_a_route_or_a_request_requires_must_be_offered() {
     let (plain, python, both) = (Endpoint::named("plain").await, Endpoint::named("python").await, Endpoint::named("both").await);
     let lab = Lab::start(&format!(
-        "workers: 1
-listeners: [{{ name: public, bind: 127.0.0.1:0 }}]
-routes:
-  - {{ name: python, match: {{ path: /python }}, pool: agents, require: [python] }}
-  - {{ name: any, pool: agents }}
-pools:
-  agents:
-    strategy: round_robin
-    endpoints:
-      - {{ id: plain, address: {} }}
-      - {{ id: python, address: {}, capabilities: [python] }}
-      - {{ id: both, address: {}, capabilities: [python, gpu] }}
-",
+        "listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
+         routes:\n\
+         \x20 - {{ name: coder, match: {{ path: /coder }}, pool: agents, require: [python] }}\n\
+         \x20 - {{ name: rest, pool: agents }}\n\
+         pools:\n\
+         \x20 agents:\n\
+         \x20   strategy: round_robin\n\
+         \x20   endpoints:\n\
+         \x20     - {{ id: plain, address: {} }}\n\
+         \x20     - {{ id: python, address: {}, capabilities: [python] }}\n\
+         \x20     - {{ id: both, address: {}, capabilities: [python, gpu] }}\n",
         plain.address, python.address, both.address
     ))
     .await;
-    let mut client = Http1::connect(lab.address()).await;
-    for (path, require, expected) in [
-        ("/python", "", &["both", "python"][..]),
-        ("/", "python", &["both", "python"]),
-        ("/python", "gpu", &["both"]),
-        ("/", "gpu, python", &["both"]),
-        ("/", "", &["both", "plain", "python"]),
-    ] {
-        let mut seen = Vec::new();
-        for _ in 0..6 {
-            seen.push(client.ask(with(get(path), "x-tidegate-require", require)).await.text);
-        }
-        seen.sort();
-        seen.dedup();
-        assert_eq!(seen, expected, "{path} {require}");
+    for _ in 0..6 {
+        assert_ne!(got(&lab, "/coder", &[]).await.text, "plain");
+        assert_eq!(got(&lab, "/coder", &[("x-tidegate-require", "gpu")]).await.text, "both");
+        assert_eq!(got(&lab, "/", &[("x-tidegate-require", "gpu, python")]).await.text, "both");
     }
-    let answer = client.ask(with(get("/python"), "x-tidegate-require", "cobol")).await;
-    assert_eq!((answer.status(), reason(&answer).as_str()), (503, "capability_unavailable"));
-    let detail = answer.json()["detail"].to_string();
-    assert!(detail.contains("python") && detail.contains("cobol") && detail.contains("agents"), "{detail}");
+    let refused = got(&lab, "/coder", &[("x-tidegate-require", "rust")]).await;
+    assert_eq!((refused.status(), &refused.json()["reason"]), (503, &"capability_unavailable".into()));
+    let detail = refused.json()["detail"].to_string();
+    assert!(detail.contains("python, rust") && detail.contains("agents"), "{detail}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_matched_prefix_is_rewritten_and_the_query_kept() {
-    let mirror = Endpoint::mirror().await;
-    let lab = gateway(
-        "  - { name: root, match: { path: /coder }, pool: agents, rewrite: { prefix: / } }
-  - { name: deep, match: { path: /a/b }, pool: agents, rewrite: { prefix: /v1/x } }
-  - { name: exact, match: { path: { exact: /one } }, pool: agents, rewrite: { prefix: /two } }
-  - { name: rest, pool: agents }",
-        &[("agents", &mirror)],
-    )
-    .await;
-    let mut client = Http1::connect(lab.address()).await;
-    for (path, seen) in [
-        ("/coder/run?x=1&y=%2F", "GET /run?x=1&y=%2F"),
-        ("/coder?x", "GET /?x"),
-        ("/coder/", "GET /"),
-        ("/coder//evil.example", "GET /evil.example"),
-        ("/a/b/c", "GET /v1/x/c"),
-        ("/a/b", "GET /v1/x"),
-        ("/one?q", "GET /two?q"),
-        ("/coders/run", "GET /coders/run"),
-    ] {
-        assert_eq!(target(&client.ask(get(path)).await), seen, "{path}");
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn header_fields_are_set_and_removed_on_both_ways() {
+async fn a_rewrite_changes_the_path_and_the_headers_of_both_ways() {
     let endpoint = Endpoint::start(|request| async move {
-        let seen = |name: &str| {
-            let values: Vec<_> = request.headers().get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect();
-            values.join("|")
-        };
-        let text = format!("pool={} cookie={} keep={}", seen("x-pool"), seen("cookie"), seen("x-keep"));
-        let response = http::Response::builder().header("server", "agent/1").header("x-secret", "1").header("x-keep", "2");
-        response.body(full(text)).unwrap()
+        let seen = format!("{} {:?} {:?}", request.uri(), request.headers().get("x-pool"), request.headers().get("cookie"));
+        http::Response::builder().header("server", "secret/1.0").header("x-kept", "1").body(full(seen)).expect("a response")
     })
     .await;
-    let lab = gateway(
-        "  - name: all
-    pool: agents
-    rewrite:
-      set_headers: { x-pool: coders }
-      remove_headers: [cookie]
-      set_response_headers: { server: gate }
-      remove_response_headers: [x-secret]",
-        &[("agents", &endpoint)],
-    )
+    let lab = Lab::start(&format!(
+        "listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
+         routes:\n\
+         \x20 - name: coder\n\
+         \x20   match: {{ path: /coder }}\n\
+         \x20   pool: agents\n\
+         \x20   rewrite:\n\
+         \x20     prefix: /v1\n\
+         \x20     set_headers: {{ x-pool: coders }}\n\
+         \x20     remove_headers: [cookie]\n\
+         \x20     set_response_headers: {{ x-answered-by: tidegate }}\n\
+         \x20     remove_response_headers: [server]\n\
+         pools: {{ agents: {{ endpoints: [{}] }} }}\n",
+        endpoint.address
+    ))
     .await;
-    let request = with(with(get("/"), "x-pool", "mine"), "x-pool", "yours");
-    let answer = ask(&lab, with(with(request, "cookie", "a=b"), "x-keep", "1")).await;
-    assert_eq!(answer.text, "pool=coders cookie= keep=1");
-    assert_eq!((answer.field("server"), answer.field("x-secret"), answer.field("x-keep")), ("gate", "", "2"));
+    let answer = got(&lab, "/coder/run?a=/coder", &[("cookie", "a=b"), ("x-pool", "mine")]).await;
+    assert_eq!(answer.text, "/v1/run?a=/coder Some(\"coders\") None");
+    assert_eq!((answer.field("server"), answer.field("x-kept"), answer.field("x-answered-by")), ("", "1", "tidegate"));
+    assert_eq!(got(&lab, "/coder?x", &[]).await.text, "/v1?x Some(\"coders\") None");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_redirect_tells_the_new_place() {
-    let lab = gateway(
-        "  - { name: docs, match: { path: { exact: /docs } }, redirect: { status: 308, host: docs.example.com, path: /start } }
-  - { name: moved, match: { path: /old }, redirect: { prefix: /new } }
-  - { name: rest, redirect: { status: 301, scheme: https } }",
-        &[],
-    )
-    .await;
+async fn a_redirect_keeps_what_it_does_not_replace() {
+    let routes = "  - { name: docs, match: { path: /docs }, redirect: { status: 308, host: docs.example.com, prefix: /v2 } }\n\
+                  \x20 - { name: secure, match: { path: /secure }, redirect: { scheme: https } }\n\
+                  \x20 - { name: gone, match: { path: /gone }, redirect: { status: 301, path: \"/new?from=gone\" } }\n";
+    let (lab, _mirror) = mirrored(routes, "").await;
     for (path, status, location) in [
-        ("/docs?x", 308, "http://docs.example.com/start"),
-        ("/old/a?x=1", 307, "/new/a?x=1"),
-        ("/old//evil.example", 307, "/new/evil.example"),
-        ("/older?x=1", 301, "https://agents.example.com/older?x=1"),
+        ("/docs/a?b=c", 308, "http://docs.example.com/v2/a?b=c"),
+        ("/secure/x?y", 307, "https://agents.example.com/secure/x?y"),
+        ("/gone/away?q=1", 301, "/new?from=gone"),
     ] {
-        let answer = ask(&lab, request(Method::POST, "agents.example.com:8080", path)).await;
-        assert_eq!((answer.status(), answer.field("location")), (status, location), "{path}");
+        let answer = got(&lab, path, &[]).await;
+        assert_eq!((answer.status(), answer.field("location"), answer.text.as_str()), (status, location, ""));
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_fixed_response_is_given_as_it_is_written_and_to_head_without_its_body() {
-    let lab = gateway(
-        "  - { name: gone, match: { path: /gone }, respond: { status: 410, headers: { content-type: text/plain, x-why: age }, body: 'Gone.' } }
-  - { name: none, respond: { status: 204 } }",
-        &[],
-    )
-    .await;
-    let mut client = Http1::connect(lab.address()).await;
-    let head = client.ask(request(Method::HEAD, "a", "/gone")).await;
-    // The same connection goes on: a body after the head's answer would spoil this one.
-    let answer = client.ask(get("/gone")).await;
-    assert_eq!((head.status(), head.text.as_str(), head.field("content-length")), (410, "", "5"));
-    assert_eq!((answer.status(), answer.text.as_str(), answer.field("content-length")), (410, "Gone.", "5"));
-    for answer in [head, answer] {
-        assert_eq!((answer.field("content-type"), answer.field("x-why")), ("text/plain", "age"));
-        assert!(!answer.field("date").is_empty());
-    }
-    let none = client.ask(get("/")).await;
-    assert_eq!((none.status(), none.text.as_str(), none.field("content-length")), (204, "", ""));
+async fn a_fixed_answer_has_its_length_for_head_and_no_body() {
+    let routes = "  - { name: gone, match: { path: /v1 }, respond: { status: 410, headers: { content-type: text/plain }, body: gone } }\n\
+         \x20 - { name: empty, match: { path: /none }, respond: { status: 204 } }\n";
+    let (lab, _mirror) = mirrored(routes, "").await;
+    let whole = got(&lab, "/v1/x", &[]).await;
+    assert_eq!((whole.status(), whole.text.as_str(), whole.field("content-type")), (410, "gone", "text/plain"));
+    assert_eq!(whole.field("content-length"), "4");
+    assert!(!whole.field("date").is_empty() && !whole.field("x-request-id").is_empty());
+    let head = asked(&lab, Method::HEAD, "/v1/x", &[]).await;
+    assert_eq!((head.status(), head.text.as_str(), head.field("content-length")), (410, "", "4"));
+    let empty = got(&lab, "/none", &[]).await;
+    assert_eq!((empty.status(), empty.text.as_str()), (204, ""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_endpoint_receives_the_path_that_was_matched() {
-    let mirror = Endpoint::mirror().await;
-    let lab = gateway(
-        "  - { name: admin, match: { path: /admin }, respond: { status: 403 } }
-  - { name: coder, match: { path: /coder }, pool: agents, rewrite: { set_headers: { x-route: coder } } }
-  - { name: rest, pool: agents }",
-        &[("agents", &mirror)],
-    )
-    .await;
-    let mut client = Http1::connect(lab.address()).await;
-    for path in ["/x/../admin", "/%61dmin/", "//admin", "/./admin/x", "/x/%2e%2E/admin"] {
-        assert_eq!(client.ask(get(path)).await.status(), 403, "{path}");
-    }
-    for (path, seen, route) in [
-        ("/a/../coder//%72un?q=/../%61", "GET /coder/run?q=/../%61", "coder"),
-        ("/coder/%2f%7e", "GET /coder/%2F~", "coder"),
-        ("/coder/../x/.", "GET /x/", ""),
-        ("/coder%2Frun", "GET /coder%2Frun", ""),
-    ] {
-        let answer = client.ask(get(path)).await;
-        assert_eq!((target(&answer), received(&answer, "x-route").concat().as_str()), (seen, route), "{path}");
-    }
-    for path in ["/x/../../admin", "/%00", "/%zz"] {
-        let answer = ask(&lab, get(path)).await;
-        assert_eq!((answer.status(), reason(&answer).as_str()), (400, "invalid_target"), "{path}");
-    }
+    let (lab, _mirror) = mirrored("  - { name: all, pool: agents }", "").await;
+    let target = async |path: &str| {
+        let text = raw(lab.address(), format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").as_bytes()).await;
+        let line = text.lines().find(|line| line.starts_with("GET ") || line.starts_with("{")).unwrap_or_default().to_owned();
+        line.strip_prefix("GET ").and_then(|line| line.strip_suffix(" HTTP/1.1")).map_or(line.clone(), str::to_owned)
+    };
+    assert_eq!(target("/a/./b/../c%2fd//e?f=/../%2f").await, "/a/c%2Fd/e?f=/../%2f");
+    assert_eq!(target("http://a/x/../y?z").await, "/y?z");
+    assert!(target("/../etc/passwd").await.contains("\"reason\":\"invalid_target\""));
+    assert!(target("/a%00b").await.contains("\"reason\":\"invalid_target\""));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_route_is_only_for_its_listeners_and_a_listeners_pool_is_behind_them() {
-    let (public, internal) = (Endpoint::named("public").await, Endpoint::named("internal").await);
+async fn the_host_is_the_clients_or_the_pools() {
+    let mirror = Endpoint::mirror().await;
+    let pool =
+        |name: &str, host: &str| format!("  {name}: {{ endpoints: [{}], upstream: {{ host: \"{host}\" }} }}\n", mirror.address);
     let lab = Lab::start(&format!(
-        "workers: 1
-listeners:
-  - {{ name: public, bind: 127.0.0.1:0, pool: public }}
-  - {{ name: internal, bind: 127.0.0.1:0 }}
-routes:
-  - {{ name: ops, match: {{ listeners: [internal], path: /ops }}, pool: internal }}
-  - {{ name: both, match: {{ path: /both }}, respond: {{ body: both }} }}
-pools:
-  public: {{ endpoints: [{}] }}
-  internal: {{ endpoints: [{}] }}
-",
-        public.address, internal.address
+        "listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
+         routes:\n\
+         \x20 - {{ name: client, match: {{ path: /client }}, pool: client }}\n\
+         \x20 - {{ name: endpoint, match: {{ path: /endpoint }}, pool: endpoint }}\n\
+         \x20 - {{ name: fixed, match: {{ path: /fixed }}, pool: fixed }}\n\
+         pools:\n{}{}{}",
+        pool("client", "client"),
+        pool("endpoint", "endpoint"),
+        pool("fixed", "inner.example.com"),
     ))
     .await;
-    for (listener, path, expected) in
-        [("public", "/ops", "public"), ("public", "/both", "both"), ("internal", "/ops", "internal"), ("internal", "/both", "both")]
+    let endpoint = mirror.address.to_string();
+    for (path, expected) in
+        [("/client", "Agents.example.com:99"), ("/endpoint", endpoint.as_str()), ("/fixed", "inner.example.com")]
     {
-        let answer = Http1::connect(lab.listener(listener)).await.ask(get(path)).await;
-        assert_eq!(answer.text, expected, "{listener} {path}");
+        let answer = got(&lab, path, &[("host", "Agents.example.com:99")]).await;
+        assert_eq!(received(&answer, "host"), expected);
+        assert_eq!(received(&answer, "x-forwarded-host"), "Agents.example.com:99");
     }
-    let answer = Http1::connect(lab.listener("internal")).await.ask(get("/else")).await;
-    assert_eq!((answer.status(), reason(&answer).as_str()), (404, "no_route"));
+    let mut http2 = Http2::connect(lab.address()).await;
+    let request = http::Request::get("http://two.example.com/client").body(full("")).expect("a request");
+    assert_eq!(received(&http2.ask(request).await, "host"), "two.example.com", "`:authority` becomes `Host`");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_comes_round_is_refused() {
+    let (lab, _mirror) = mirrored("  - { name: all, pool: agents }", "").await;
+    let answer = got(&lab, "/", &[("via", "1.1 tidegate-0000000000000000")]).await;
+    assert_eq!(answer.status(), 200, "a namesake is no loop");
+    let own = answer.text.lines().filter_map(|line| line.strip_prefix("via: ")).next_back().expect("a Via of our own").to_owned();
+    assert!(answer.field("via").starts_with("1.1 tidegate-"), "{answer:?}");
+    let refused = got(&lab, "/", &[("via", &format!("1.0 other, {own}"))]).await;
+    assert_eq!((refused.status(), &refused.json()["reason"]), (508, &"loop_detected".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_id_is_kept_or_made_and_is_the_same_everywhere() {
+    let (lab, _mirror) = mirrored("  - { name: all, match: { path: /ok }, pool: agents }", "").await;
+    let kept = got(&lab, "/ok", &[("x-request-id", "abc-1")]).await;
+    assert_eq!((received(&kept, "x-request-id"), kept.field("x-request-id")), ("abc-1", "abc-1"));
+    let made = got(&lab, "/ok", &[]).await;
+    let id = made.field("x-request-id");
+    assert!(id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{id}");
+    assert_eq!(received(&made, "x-request-id"), id);
+    let refused = got(&lab, "/nowhere", &[("x-request-id", "abc-2")]).await;
+    assert_eq!((refused.field("x-request-id"), &refused.json()["request_id"]), ("abc-2", &"abc-2".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_trace_is_passed_on_or_begun() {
+    let (lab, _mirror) = mirrored("  - { name: all, pool: agents }", "").await;
+    let trace = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+    let passed = got(&lab, "/", &[("traceparent", trace), ("tracestate", "a=b")]).await;
+    assert_eq!((received(&passed, "traceparent"), received(&passed, "tracestate")), (trace, "a=b"));
+    let begun = got(&lab, "/", &[("traceparent", "nonsense"), ("tracestate", "a=b")]).await;
+    assert_eq!((received(&begun, "traceparent").len(), received(&begun, "tracestate")), (55, ""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_stranger_says_of_others_is_replaced_and_a_trusted_proxy_is_believed() {
+    let claims = [("x-forwarded-for", "203.0.113.9"), ("x-forwarded-proto", "https"), ("x-real-ip", "203.0.113.9")];
+    let (strangers, _mirror) = mirrored("  - { name: all, pool: agents }", "").await;
+    let answer = got(&strangers, "/", &claims).await;
+    assert_eq!(received(&answer, "x-forwarded-for"), "127.0.0.1");
+    assert_eq!((received(&answer, "x-forwarded-proto"), received(&answer, "x-real-ip")), ("http", ""));
+    assert_eq!(received(&answer, "forwarded"), "for=127.0.0.1;by=_tidegate;proto=http;host=agents.example.com");
+
+    let trusting = "forwarding: { trusted: [127.0.0.0/8], forwarded: false, name: edge }";
+    let (trusted, _mirror) = mirrored("  - { name: all, pool: agents }", trusting).await;
+    let answer = got(&trusted, "/", &claims).await;
+    assert_eq!(received(&answer, "x-forwarded-for"), "203.0.113.9, 127.0.0.1");
+    assert_eq!((received(&answer, "x-forwarded-proto"), received(&answer, "forwarded")), ("https", ""));
+    assert!(answer.field("via").starts_with("1.1 edge-"), "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hop_by_hop_fields_stay_on_their_hop() {
+    let (lab, _mirror) = mirrored("  - { name: all, pool: agents }", "").await;
+    let fields =
+        [("connection", "x-secret, x-forwarded-for"), ("x-secret", "1"), ("proxy-authorization", "Basic x"), ("te", "trailers")];
+    let answer = got(&lab, "/", &fields).await;
+    assert_eq!((received(&answer, "x-secret"), received(&answer, "proxy-authorization")), ("", ""));
+    assert_eq!((received(&answer, "x-forwarded-for"), received(&answer, "te")), ("127.0.0.1", "trailers"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_error_is_a_problem_document_with_its_proxy_status() {
+    let (lab, _mirror) = mirrored("  - { name: all, match: { path: /ok }, pool: agents }", "forwarding: { name: edge }").await;
+    let answer = got(&lab, "/nowhere", &[]).await;
+    assert_eq!((answer.status(), answer.field("content-type")), (404, "application/problem+json"));
+    assert_eq!(answer.field("cache-control"), "no-store");
+    let status = answer.field("proxy-status");
+    assert!(status.starts_with("edge; error=destination_not_found; details=\""), "{status}");
+    let problem = answer.json();
+    assert_eq!((&problem["status"], &problem["reason"], &problem["title"]), (&404.into(), &"no_route".into(), &"No route".into()));
+    assert!(problem["detail"].as_str().is_some_and(|detail| !detail.is_empty()), "{problem}");
+    let head = asked(&lab, Method::HEAD, "/nowhere", &[]).await;
+    assert_eq!((head.status(), head.text.as_str()), (404, ""));
+    let grpc = asked(&lab, Method::POST, "/nowhere", &[("content-type", "application/grpc")]).await;
+    assert_eq!((grpc.status(), grpc.field("grpc-status"), grpc.text.as_str()), (200, "12", ""));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_route_may_be_for_one_listener_only() {
+    let inner = Endpoint::named("inner pool").await;
+    let lab = Lab::start(&format!(
+        "listeners:\n\
+         \x20 - {{ name: public, bind: 127.0.0.1:0 }}\n\
+         \x20 - {{ name: private, bind: 127.0.0.1:0, pool: inner }}\n\
+         routes:\n\
+         \x20 - {{ name: secret, match: {{ listeners: [private], path: /secret }}, respond: {{ body: secret }} }}\n\
+         \x20 - {{ name: both, match: {{ path: /both }}, respond: {{ body: both }} }}\n\
+         pools: {{ inner: {{ endpoints: [{}] }} }}\n",
+        inner.address
+    ))
+    .await;
+    let [public, private] = ["public", "private"].map(|name| lab.listener(name));
+    for (address, path, status, text) in [
+        (private, "/secret", 200, "secret"),
+        (private, "/both", 200, "both"),
+        (public, "/both", 200, "both"),
+        (private, "/other", 200, "inner pool"),
+    ] {
+        let answer = crate::lab::get(address, path).await;
+        assert_eq!((answer.status(), answer.text.as_str()), (status, text), "{path}");
+    }
+    assert_eq!(crate::lab::get(public, "/secret").await.status(), 404);
+    assert_eq!(crate::lab::get(public, "/other").await.status(), 404);
 }
