@@ -1,5 +1,7 @@
 //! The command line as a user meets it: words, files, exit status, processes.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;

@@ -9,4 +9,4 @@ mod source;
 
 pub use lifecycle::run;
 pub use proxy::{Addresses, Proxy, Started};
-pub use source::{Options, Source};
+pub use source::{OnReady, Options, Source};

@@ -19,11 +19,14 @@ pub enum Source {
     },
 }
 
+/// Called once, when every listener accepts.
+pub type OnReady = Box<dyn FnOnce(&Addresses) + Send>;
+
 /// What `run` does besides.
 #[derive(Default)]
 pub struct Options {
     /// Called once, when every listener accepts.
-    pub on_ready: Option<Box<dyn FnOnce(&Addresses) + Send>>,
+    pub on_ready: Option<OnReady>,
 }
 
 impl Source {

@@ -44,20 +44,33 @@ pub(super) fn run(arguments: &args::Status) -> anyhow::Result<()> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut facts = Table::new([("STATUS", Side::Left), ("", Side::Left)]);
-        for (name, value) in self.status.as_object().into_iter().flatten() {
-            facts.push([name.replace('_', " "), shown(Some(value))]);
-        }
-        facts.fmt(f)?;
-        // A list, or an object with a list of that name.
-        let pools = self.pools.get("pools").unwrap_or(&self.pools);
-        for pool in pools.as_array().into_iter().flatten() {
+        facts(&self.status).fmt(f)?;
+        for pool in self.pools.as_array().into_iter().flatten() {
             let name = shown(pool.get("name")).replace(char::is_control, "?");
             let strategy = shown(pool.get("strategy")).replace(char::is_control, "?");
             write!(f, "\npool {name}, {strategy}\n{}", endpoints(pool))?;
         }
         Ok(())
     }
+}
+
+/// Shows what is known of the process: its plain figures, whether it is ready, and its listeners.
+fn facts(status: &Value) -> Table<2> {
+    let mut facts = Table::new([("STATUS", Side::Left), ("", Side::Left)]);
+    let plain = status.as_object().into_iter().flatten().filter(|(_, value)| !value.is_object() && !value.is_array());
+    for (name, value) in plain {
+        facts.push([name.replace('_', " "), shown(Some(value))]);
+    }
+    if let Some(readiness) = status.get("readiness") {
+        let why = shown(readiness.get("reasons"));
+        let ready = shown(readiness.get("ready"));
+        facts.push(["ready".to_owned(), if why.is_empty() { ready } else { format!("{ready}: {why}") }]);
+    }
+    for listener in status.get("listeners").and_then(Value::as_array).into_iter().flatten() {
+        let place = format!("{}, {} connections", shown(listener.get("address")), shown(listener.get("connections")));
+        facts.push([format!("listener {}", shown(listener.get("name"))), place]);
+    }
+    facts
 }
 
 fn endpoints(pool: &Value) -> Table<10> {
@@ -67,7 +80,7 @@ fn endpoints(pool: &Value) -> Table<10> {
         ("STATE", Side::Left),
         ("WEIGHT", Side::Right),
         ("IN FLIGHT", Side::Right),
-        ("TOTAL", Side::Right),
+        ("ATTEMPTS", Side::Right),
         ("FAILED", Side::Right),
         ("P50", Side::Right),
         ("P95", Side::Right),
@@ -82,8 +95,8 @@ fn endpoints(pool: &Value) -> Table<10> {
             state(endpoint),
             figure("effective_weight"),
             figure("in_flight"),
-            figure("totals"),
-            figure("failures"),
+            figure("attempts"),
+            figure("failed"),
             time("p50"),
             time("p95"),
             time("p99"),
@@ -107,8 +120,12 @@ fn shown(value: Option<&Value>) -> String {
         None | Some(Value::Null) => NOTHING.to_owned(),
         Some(Value::String(text)) => text.clone(),
         Some(Value::Array(items)) => items.iter().map(|item| shown(Some(item))).collect::<Vec<_>>().join(" "),
-        // The weight 1 comes as 1.0.
-        Some(Value::Number(number)) => number.as_f64().map_or_else(|| number.to_string(), |number| number.to_string()),
+        Some(Value::Number(number)) => match number.as_f64() {
+            // The weight 1 comes as 1.0; hundredths are what a weight has, and enough for the others.
+            Some(number) if number.fract() != 0.0 => format!("{number:.2}"),
+            Some(number) => number.to_string(),
+            None => number.to_string(),
+        },
         Some(other) => other.to_string(),
     }
 }
@@ -128,26 +145,31 @@ mod tests {
     fn a_line_for_each_endpoint_shows_its_state_and_figures() {
         let endpoint = json!({
             "id": "fast", "address": "127.0.0.1:7", "state": "unavailable", "causes": ["draining", "admin"], "effective_weight": 1.0,
-            "in_flight": 3, "totals": 1200, "failures": 2, "response_time": { "p50": 0.0205, "p95": 0.03, "p99": 1.5 },
+            "in_flight": 3, "attempts": 1200, "failed": 2, "response_time": { "p50": 0.0205, "p95": 0.03, "p99": 1.5 },
         });
         let pools = json!([{ "name": "agents", "strategy": "round_robin", "endpoints": [endpoint, { "id": "new" }] }]);
-        let report = Report { status: json!({ "uptime_seconds": 5, "ready": true }), pools };
+        let status = json!({
+            "uptime_seconds": 5.128,
+            "readiness": { "ready": false, "reasons": ["stopping"] },
+            "listeners": [{ "name": "public", "address": "127.0.0.1:8080", "connections": 4 }],
+        });
         let expected = "\
 STATUS
-ready           true
-uptime seconds  5
+uptime seconds   5.13
+ready            false: stopping
+listener public  127.0.0.1:8080, 4 connections
 
 pool agents, round_robin
-ENDPOINT  ADDRESS      STATE                         WEIGHT  IN FLIGHT  TOTAL  FAILED      P50      P95        P99
-fast      127.0.0.1:7  unavailable (draining admin)       1          3   1200       2  20.5 ms  30.0 ms  1500.0 ms
-new       -            -                                  -          -      -       -        -        -          -
+ENDPOINT  ADDRESS      STATE                         WEIGHT  IN FLIGHT  ATTEMPTS  FAILED      P50      P95        P99
+fast      127.0.0.1:7  unavailable (draining admin)       1          3      1200       2  20.5 ms  30.0 ms  1500.0 ms
+new       -            -                                  -          -         -       -        -        -          -
 ";
-        assert_eq!(report.to_string(), expected);
+        assert_eq!(Report { status, pools }.to_string(), expected);
     }
 
     #[test]
     fn an_answer_of_another_shape_is_shown_as_far_as_it_goes() {
-        for strange in [json!(null), json!(5), json!([5]), json!({ "pools": [{ "endpoints": 7 }] })] {
+        for strange in [json!(null), json!(5), json!([5]), json!([{ "endpoints": 7 }]), json!({ "listeners": 7 })] {
             let report = Report { status: strange.clone(), pools: strange };
             assert!(report.to_string().starts_with("STATUS"));
         }

@@ -4,7 +4,7 @@
 //! remove what is added here.
 
 use bytes::Bytes;
-use http::header::{EXPECT, HOST};
+use http::header::{COOKIE, EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
 use hyper::body::Incoming;
@@ -106,6 +106,9 @@ pub(super) fn edit_request(
     }
     let headers = request.headers_mut();
     hop::strip(headers);
+    if version == Version::HTTP_2 {
+        join_cookies(headers);
+    }
     // Answered here: hyper says 100 when the endpoint takes the first byte of the body.
     headers.remove(EXPECT);
     client.forwarded.apply(headers);
@@ -113,6 +116,18 @@ pub(super) fn edit_request(
     trace::ensure(headers, trace, span);
     route.rewriter.request(headers);
     *request.version_mut() = Version::HTTP_11;
+}
+
+/// HTTP/2 may split cookies over several fields; HTTP/1 has one (RFC 9113 section 8.2.3).
+fn join_cookies(headers: &mut HeaderMap) {
+    let mut crumbs = headers.get_all(COOKIE).iter();
+    if crumbs.next().is_none() || crumbs.next().is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
 }
 
 /// Edits a response for its client.
@@ -140,4 +155,21 @@ pub(super) fn redirect(
     *response.status_mut() = redirect.status;
     response.headers_mut().insert(http::header::LOCATION, location);
     Some(response)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn split_cookies_become_one_field() {
+        let mut headers = HeaderMap::new();
+        for crumb in ["a=1", "b=2"] {
+            headers.append(COOKIE, HeaderValue::from_static(crumb));
+        }
+        join_cookies(&mut headers);
+        assert_eq!(headers.get_all(COOKIE).iter().collect::<Vec<_>>(), ["a=1; b=2"]);
+        join_cookies(&mut headers);
+        assert_eq!(headers.get_all(COOKIE).iter().count(), 1);
+    }
 }

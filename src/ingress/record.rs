@@ -49,8 +49,9 @@ struct Line {
 }
 
 impl Record {
-    pub(super) fn new(client: Rc<Client>, view: Rc<View>, started: Tick) -> Self {
-        Self {
+    /// Boxed, because it travels through every step to the last byte, and moving it costs more than one allocation.
+    pub(super) fn new(client: Rc<Client>, view: Rc<View>, started: Tick) -> Box<Self> {
+        Box::new(Self {
             client,
             view,
             route: None,
@@ -64,7 +65,7 @@ impl Record {
             sent: 0,
             finished: false,
             line: None,
-        }
+        })
     }
 
     /// Keeps what the access log tells of the request's head, when there is an access log.
@@ -123,8 +124,11 @@ impl Record {
         self.sent += bytes as u64;
     }
 
-    pub(super) fn finish(mut self, outcome: Outcome) {
-        self.write(outcome);
+    /// Writes everything down; only the first time counts.
+    pub(super) fn finish(&mut self, outcome: Outcome) {
+        if !self.finished {
+            self.write(outcome);
+        }
     }
 
     fn write(&mut self, outcome: Outcome) {
@@ -173,8 +177,6 @@ impl Record {
 
 impl Drop for Record {
     fn drop(&mut self) {
-        if !self.finished {
-            self.write(Outcome::Aborted);
-        }
+        self.finish(Outcome::Aborted);
     }
 }

@@ -19,7 +19,7 @@ use crate::pool::Download;
 #[derive(Debug)]
 pub(super) struct ReplyBody {
     content: Content,
-    record: Option<Record>,
+    record: Option<Box<Record>>,
 }
 
 #[derive(Debug)]
@@ -33,11 +33,11 @@ enum Content {
 }
 
 impl ReplyBody {
-    pub(super) const fn made(content: Option<Bytes>, record: Record) -> Self {
+    pub(super) const fn made(content: Option<Bytes>, record: Box<Record>) -> Self {
         Self { content: Content::Made(content), record: Some(record) }
     }
 
-    pub(super) const fn passed(download: Download, record: Record) -> Self {
+    pub(super) const fn passed(download: Download, record: Box<Record>) -> Self {
         Self { content: Content::Passed(download), record: Some(record) }
     }
 
@@ -66,8 +66,13 @@ impl Body for ReplyBody {
         };
         match &frame {
             Poll::Ready(Some(Ok(frame))) => this.count(frame),
-            Poll::Ready(Some(Err(cut))) => this.content = Content::Cut(*cut),
-            Poll::Ready(None) | Poll::Pending => {}
+            Poll::Ready(Some(Err(cut))) if matches!(this.content, Content::Passed(_)) => {
+                // An error makes hyper throw away what it has not written yet, the head too: one turn lets that leave first.
+                this.content = Content::Cut(*cut);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(Err(_)) | None) | Poll::Pending => {}
         }
         frame
     }
@@ -97,7 +102,7 @@ impl Drop for ReplyBody {
             Content::Made(Some(_)) => Outcome::Aborted,
             Content::Passed(_) | Content::Made(None) => Outcome::Completed,
         };
-        if let Some(record) = self.record.take() {
+        if let Some(record) = &mut self.record {
             record.finish(outcome);
         }
     }
@@ -129,7 +134,7 @@ impl Fixed {
 }
 
 /// Sends `made` as the answer to a request of `method`, recorded by `record`.
-pub(super) fn send_made(made: Response<Bytes>, method: &Method, mut record: Record) -> Response<ReplyBody> {
+pub(super) fn send_made(made: Response<Bytes>, method: &Method, mut record: Box<Record>) -> Response<ReplyBody> {
     let (mut head, body) = made.into_parts();
     // RFC 9110 section 6.6.1: who makes a response dates it.
     if let Some(now) = http_date() {

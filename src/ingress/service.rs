@@ -19,7 +19,7 @@ use crate::kit::clock;
 use crate::message::body::Upload;
 use crate::message::problem::{Kind, Problem};
 use crate::message::{Refusal, hop, request_id};
-use crate::model::{Failure, Reason};
+use crate::model::{Failure, Outcome, Reason};
 use crate::pool::{Call, Denied, Reply};
 use crate::route::{Matched, Miss, Query};
 
@@ -82,7 +82,7 @@ fn last_words(client: &Client, asker: &Asker, response: &mut Response<ReplyBody>
     }
 }
 
-fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Record) -> Response<ReplyBody> {
+fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Box<Record>) -> Response<ReplyBody> {
     record.failed(refused.failure.reason);
     let problem = Problem {
         failure: refused.failure,
@@ -120,9 +120,15 @@ const fn must_close(reason: Reason) -> bool {
     )
 }
 
-type Answered = Result<Response<ReplyBody>, (Record, Refused)>;
+type Answered = Result<Response<ReplyBody>, (Box<Record>, Refused)>;
 
-async fn answer(client: &Client, view: &View, mut request: Request<Incoming>, mut record: Record, asker: &mut Asker) -> Answered {
+async fn answer(
+    client: &Client,
+    view: &View,
+    mut request: Request<Incoming>,
+    mut record: Box<Record>,
+    asker: &mut Asker,
+) -> Answered {
     let random = (fastrand::u128(..), fastrand::u64(1..));
     let id = request_id::ensure(request.headers_mut(), random.0);
     record.request_id(&id);
@@ -200,7 +206,7 @@ async fn pass(
     view: &View,
     mut request: Request<Incoming>,
     prepared: &Prepared<'_>,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Answered {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if view.limits.request_body.zip(declared).is_some_and(|(limit, declared)| declared > limit) {
@@ -224,6 +230,9 @@ async fn pass(
     let call = Call::new(request, required, key, record.started());
     let mut stack = prepared.destination.stack.clone();
     match stack.call(call).await {
+        Ok(reply) if switches(&reply) && (client_side.is_none() || hop::upgrade_wanted(reply.response.headers()).is_none()) => {
+            Err(bad_switch(reply, record))
+        }
         Ok(reply) => Ok(hand_over(view, prepared.route, reply, client_side, record)),
         Err(denied) => {
             let Denied { failure, detail, member } = denied;
@@ -234,12 +243,23 @@ async fn pass(
     }
 }
 
+fn switches(reply: &Reply) -> bool {
+    reply.response.status() == StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// An endpoint that switches unasked, or to nothing, has left HTTP: what it sends from now on is no answer.
+fn bad_switch(reply: Reply, mut record: Box<Record>) -> (Box<Record>, Refused) {
+    record.tried(Some(reply.member));
+    reply.response.into_body().finish_switched(Outcome::Failed(Reason::UpgradeFailed));
+    (record, Refused::new(Reason::UpgradeFailed, "the endpoint switched protocols, but not as it was asked"))
+}
+
 fn hand_over(
     view: &View,
     route: &RouteView,
     reply: Reply,
     client_side: Option<OnUpgrade>,
-    mut record: Record,
+    mut record: Box<Record>,
 ) -> Response<ReplyBody> {
     let Reply { mut response, member, first_byte } = reply;
     record.tried(Some(member));

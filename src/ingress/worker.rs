@@ -60,6 +60,9 @@ impl<F: Future + 'static> Executor<F> for LocalExec {
     }
 }
 
+/// A pool as it was built, and this worker's view of it.
+type Pool = (Arc<LivePool>, Rc<pool::Local>);
+
 /// A worker, as the tasks on it see it.
 pub(super) struct Worker {
     index: usize,
@@ -67,7 +70,7 @@ pub(super) struct Worker {
     metrics: metrics::Shard,
     pub(super) connections: Rc<Connections>,
     slots: RefCell<HashMap<u64, Rc<Slot>>>,
-    pools: RefCell<HashMap<Id, (Arc<LivePool>, Rc<pool::Local>)>>,
+    pools: RefCell<HashMap<Id, Pool>>,
     sweep_every: Cell<Duration>,
 }
 

@@ -51,7 +51,7 @@ pub enum Obstacle {
         name: Id,
         /// Why.
         #[source]
-        source: TlsError,
+        source: Box<TlsError>,
     },
     /// A pool's certificate file cannot be read.
     #[error("pool \"{name}\": {source}")]
@@ -318,7 +318,7 @@ impl Builder<'_> {
         if let Some(old) = old.filter(|old| old.model == *model && old.certificates == certificates) {
             return Ok(old.clone());
         }
-        let tls_failed = |source| Obstacle::PoolTls { name: name.clone(), source };
+        let tls_failed = |source| Obstacle::PoolTls { name: name.clone(), source: Box::new(source) };
         let same_tls = |old: &&Arc<LivePool>| {
             old.certificates == certificates
                 && old.model.upstream.tls == model.upstream.tls

@@ -66,7 +66,7 @@ pub(super) fn explain(table: &Table, query: &Query<'_>) -> Explanation {
     let mut candidates = Vec::new();
     let mut seen = HashSet::new();
     let mut taken = None;
-    for (entry, _) in table.candidates(query).filter(|(entry, _)| seen.insert(entry.route)) {
+    for entry in table.candidates(query).filter(|entry| seen.insert(entry.route)) {
         let verdict = match entry.predicate.check(query) {
             Err(unmet) => Verdict::Unmet(condition(&entry.model.matcher, unmet)),
             Ok(()) if taken.is_some() => Verdict::LessSpecific,
@@ -149,5 +149,78 @@ impl fmt::Display for Condition {
             Self::Header(name) => write!(f, "header {name}"),
             Self::Query(name) => write!(f, "query parameter {name}"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::{HeaderMap, Method};
+
+    use super::*;
+    use crate::model::{Action, HeaderMatch, PathPattern, QueryMatch, Rewrite, Route, RouteTimeouts, ValueMatch};
+
+    fn route(name: &str, matcher: Match) -> Arc<Route> {
+        Arc::new(Route {
+            name: name.parse().unwrap(),
+            matcher,
+            action: Action::Forward(Vec::new()),
+            require: Default::default(),
+            rewrite: Rewrite::default(),
+            timeouts: RouteTimeouts::default(),
+        })
+    }
+
+    fn explained(method: &Method) -> Explanation {
+        let hosts = |host: &str| vec![HostPattern::Below(host.to_owned())];
+        let prefix = |text: &str| PathPattern::Prefix(text.to_owned());
+        let tier = HeaderMatch { name: "x-tier".parse().unwrap(), value: ValueMatch::Present };
+        let debug = QueryMatch { name: "debug".to_owned(), value: ValueMatch::Present };
+        let methods = vec![Method::POST];
+        let routes = [
+            route("other-listener", Match { listeners: vec!["private".parse().unwrap()], ..Match::default() }),
+            route("other-host", Match { hosts: hosts("b.example"), ..Match::default() }),
+            route("other-path", Match { hosts: hosts("example"), path: prefix("/b"), ..Match::default() }),
+            route("all", Match { methods: methods.clone(), ..Match::default() }),
+            route("root", Match { path: prefix("/"), methods, ..Match::default() }),
+            route("gold", Match { path: prefix("/a"), headers: vec![tier], ..Match::default() }),
+            route("debug", Match { path: prefix("/a"), query: vec![debug], ..Match::default() }),
+        ];
+        let table = Table::build(&routes, &"public".parse().unwrap()).unwrap();
+        table.explain(&Query { host: "a.example", path: "/a", method, headers: &HeaderMap::new(), query: None })
+    }
+
+    #[test]
+    fn every_route_says_what_kept_it_from_taking_the_request() {
+        let lines = [
+            "route \"root\" takes the request",
+            "  gold: header x-tier does not match",
+            "  debug: query parameter debug does not match",
+            "  root: takes it",
+            "  all: would take it, but is less specific",
+            "  other-host: the host does not match",
+            "  other-path: the path does not match",
+            "  other-listener: the listener does not match",
+        ];
+        assert_eq!(explained(&Method::POST).to_string(), lines.join("\n"));
+    }
+
+    #[test]
+    fn a_wrong_method_is_said_with_those_that_are_allowed() {
+        let explanation = explained(&Method::GET);
+        assert_eq!(explanation.allowed, ["POST"]);
+        assert!(explanation.to_string().starts_with("no route takes the request with this method; allowed: POST\n"));
+    }
+
+    #[test]
+    fn an_explanation_is_data() {
+        let json = serde_json::to_value(explained(&Method::POST)).unwrap();
+        assert_eq!(json["taken"], "root");
+        assert_eq!(
+            json["candidates"][0],
+            serde_json::json!({ "route": 5, "name": "gold", "verdict": { "unmet": { "header": "x-tier" } } })
+        );
+        assert_eq!(json["candidates"][2]["verdict"], "taken");
     }
 }

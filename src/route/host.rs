@@ -27,6 +27,11 @@ impl<T: Default> Hosts<T> {
         }
     }
 
+    /// Returns everything there is, in no order.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.exact.values_mut().chain(self.below.values_mut()).chain(std::iter::once(&mut self.any))
+    }
+
     /// Returns everything that `host` has, most specific first.
     pub(super) fn of<'a>(&'a self, host: &'a str) -> impl Iterator<Item = &'a T> {
         let exact = (!self.exact.is_empty()).then(|| self.exact.get(host)).flatten();

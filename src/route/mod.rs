@@ -6,6 +6,7 @@
 
 mod explain;
 mod host;
+mod leaf;
 mod parameter;
 mod path;
 mod pattern;

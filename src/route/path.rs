@@ -57,6 +57,13 @@ impl<T: Default> Paths<T> {
         &mut self.any
     }
 
+    /// Returns everything there is, in no order.
+    pub(super) fn all_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        let prefixes = self.prefixes.nodes.iter_mut().filter_map(|node| node.found.as_mut());
+        let regexes = self.regexes.iter_mut().map(|(_, found)| found);
+        self.exact.values_mut().chain(prefixes).chain(regexes).chain(std::iter::once(&mut self.any))
+    }
+
     /// Returns everything that takes `path`, most specific first.
     pub(super) fn of<'a>(&'a self, path: &'a str) -> impl Iterator<Item = Hit<'a, T>> {
         let exact = if self.exact.is_empty() { None } else { self.exact.get(path) };
@@ -124,7 +131,7 @@ mod tests {
     use super::*;
 
     fn prefixes(list: &[&'static str]) -> Paths<Vec<&'static str>> {
-        let mut paths = Paths::default();
+        let mut paths = Paths::<Vec<&'static str>>::default();
         for prefix in list {
             paths.prefix(prefix).push(*prefix);
         }

@@ -57,3 +57,68 @@ fn without_port(host: &str) -> &str {
         _ => host,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http::StatusCode;
+
+    use super::*;
+
+    const TO: Redirect = Redirect { status: StatusCode::FOUND, scheme: None, host: None, path: None, prefix: None };
+
+    fn some(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    /// The location for `http://a.example:8080/old/x?q=1`, matched by the prefix `/old`.
+    fn to(redirect: &Redirect) -> Option<String> {
+        from(redirect, Some("a.example:8080"), "/old/x?q=1", 4)
+    }
+
+    fn from(redirect: &Redirect, host: Option<&str>, uri: &str, prefix_len: usize) -> Option<String> {
+        let location = location(redirect, "http", host, &uri.parse().unwrap(), prefix_len)?;
+        Some(location.to_str().unwrap().to_owned())
+    }
+
+    #[test]
+    fn without_scheme_and_host_the_location_is_relative() {
+        assert_eq!(to(&Redirect { prefix: some("/new"), ..TO }), some("/new/x?q=1"));
+        assert_eq!(to(&Redirect { prefix: some("/"), ..TO }), some("/x?q=1"));
+        assert_eq!(to(&Redirect { path: some("/there?a=b"), ..TO }), some("/there?a=b"));
+        assert_eq!(from(&Redirect { path: some("/there"), ..TO }, None, "/old", 4), some("/there"));
+    }
+
+    #[test]
+    fn a_changed_scheme_drops_the_port_of_the_old_one() {
+        assert_eq!(to(&Redirect { scheme: some("https"), ..TO }), some("https://a.example/old/x?q=1"));
+        assert_eq!(to(&Redirect { scheme: some("http"), ..TO }), some("http://a.example:8080/old/x?q=1"));
+        let https = Redirect { scheme: some("https"), ..TO };
+        assert_eq!(from(&https, Some("[::1]:80"), "/", 1), some("https://[::1]/"));
+        assert_eq!(from(&https, Some("[::1]"), "/", 1), some("https://[::1]/"));
+        assert_eq!(from(&https, Some("a.example"), "/", 1), some("https://a.example/"));
+    }
+
+    #[test]
+    fn a_new_host_keeps_scheme_path_and_query() {
+        assert_eq!(to(&Redirect { host: some("b.example:81"), ..TO }), some("http://b.example:81/old/x?q=1"));
+        let all = Redirect { scheme: some("https"), host: some("b.example"), path: some("/p"), ..TO };
+        assert_eq!(to(&all), some("https://b.example/p"));
+        assert_eq!(from(&Redirect { host: some("b.example"), ..TO }, None, "/", 1), some("http://b.example/"));
+    }
+
+    #[test]
+    fn a_location_never_names_a_host_that_the_config_does_not() {
+        assert_eq!(from(&Redirect { prefix: some("/"), ..TO }, None, "/old//evil.example", 4), some("/evil.example"));
+        assert_eq!(from(&Redirect { path: some("//evil.example"), ..TO }, None, "/old", 4), some("/evil.example"));
+    }
+
+    #[test]
+    fn without_the_parts_that_are_needed_there_is_no_location() {
+        let https = Redirect { scheme: some("https"), ..TO };
+        assert_eq!(from(&https, None, "/", 1), None);
+        assert_eq!(from(&https, Some(""), "/", 1), None);
+        assert_eq!(from(&https, Some("a.example"), "*", 0), None);
+        assert_eq!(to(&Redirect { path: some("no-slash"), ..TO }), None);
+        assert_eq!(to(&Redirect { host: some("a\nb"), ..TO }), None);
+    }
+}

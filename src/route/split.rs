@@ -3,7 +3,7 @@
 //! A rotation rather than a draw: over each cycle every pool gets exactly its share, and a canary of 5% gets one request in twenty, never
 //! five in a row by chance. Each worker turns its own; all begin alike, so nothing here is random.
 
-/// A smooth rotation over weighted places (the algorithm of nginx's `upstream`, commit 52327e0 of 2012).
+/// A smooth rotation over weighted places (the "smooth weighted round-robin" of nginx's `upstream` module).
 ///
 /// Weights 5, 1, 1 give 0, 0, 1, 0, 2, 0, 0 and again.
 #[derive(Clone, Debug)]

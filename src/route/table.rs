@@ -1,15 +1,17 @@
 //! The routes of one listener, indexed: by host, then by path; what is left is a short list to try in order.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderName, Method};
 
 use super::explain::{self, Explanation};
 use super::host::Hosts;
+use super::leaf::Leaf;
 use super::path::{Hit, Paths};
 use super::pattern::{Compiler, RouteError};
 use super::predicate::Predicate;
-use crate::model::{Id, Match, PathPattern, Route};
+use crate::model::{Id, Match, PathPattern, Route, ValueMatch};
 
 /// The routes of one listener, most specific first.
 ///
@@ -18,7 +20,7 @@ use crate::model::{Id, Match, PathPattern, Route};
 pub struct Table {
     /// By specificity of everything but host and path; lists below keep this order.
     entries: Box<[Entry]>,
-    hosts: Hosts<Paths<Vec<usize>>>,
+    hosts: Hosts<Paths<Leaf>>,
     /// The routes that other listeners have.
     elsewhere: Box<[(usize, Id)]>,
 }
@@ -76,26 +78,18 @@ impl Table {
         // Stable: equals stay in the order of the file.
         here.sort_by_key(|(_, route)| {
             let Match { methods, headers, query, .. } = &route.matcher;
-            std::cmp::Reverse((!methods.is_empty(), headers.len(), query.len()))
+            Reverse((!methods.is_empty(), headers.len(), query.len()))
         });
         let mut compiler = Compiler::default();
+        let mut hosts = Hosts::<Paths<Leaf>>::default();
         let mut entries = Vec::with_capacity(here.len());
-        let mut hosts = Hosts::<Paths<Vec<usize>>>::default();
         for (route, model) in here {
-            let matcher = &model.matcher;
-            let place = entries.len();
-            entries.push(Entry { route, model: model.clone(), predicate: Predicate::new(&model.name, matcher, &mut compiler)? });
-            let patterns = matcher.hosts.iter().map(Some).chain(matcher.hosts.is_empty().then_some(None));
-            for pattern in patterns {
-                let paths = hosts.entry(pattern);
-                let list = match &matcher.path {
-                    PathPattern::Any => paths.any(),
-                    PathPattern::Exact(path) => paths.exact(path),
-                    PathPattern::Prefix(prefix) => paths.prefix(prefix),
-                    PathPattern::Regex(pattern) => paths.regex(compiler.whole(&model.name, pattern)?),
-                };
-                list.push(place);
-            }
+            file(&mut hosts, entries.len(), model, &mut compiler)?;
+            let predicate = Predicate::new(&model.name, &model.matcher, &mut compiler)?;
+            entries.push(Entry { route, model: model.clone(), predicate });
+        }
+        for leaf in hosts.all_mut().flat_map(Paths::all_mut) {
+            leaf.index(|place| exact_headers(&entries[place].model.matcher));
         }
         let elsewhere = elsewhere.into_iter().map(|(route, model)| (route, model.name.clone())).collect();
         Ok(Self { entries: entries.into(), hosts, elsewhere })
@@ -107,7 +101,7 @@ impl Table {
     /// When there is none; then says whether another method would do, which costs a second search.
     pub fn find(&self, query: &Query<'_>) -> Result<Matched, Miss> {
         for hit in self.hits(query) {
-            for entry in self.entries_of(hit.found) {
+            for entry in hit.found.of(query.headers).filter_map(|place| self.entries.get(place)) {
                 if entry.predicate.check(query).is_ok() {
                     return Ok(Matched { route: entry.route, prefix_len: hit.prefix_len });
                 }
@@ -116,9 +110,14 @@ impl Table {
         Err(self.miss(query))
     }
 
-    /// Tells what every route of the table has to say about a request. Slow: for people.
+    /// Tells what every route has to say about a request. Slow: for people.
     pub fn explain(&self, query: &Query<'_>) -> Explanation {
         explain::explain(self, query)
+    }
+
+    /// Returns the routes of this listener, by specificity of everything but host and path.
+    pub(super) fn entries(&self) -> &[Entry] {
+        &self.entries
     }
 
     /// Returns the routes of other listeners.
@@ -126,29 +125,21 @@ impl Table {
         &self.elsewhere
     }
 
-    /// Returns all routes of this listener.
-    pub(super) fn entries(&self) -> &[Entry] {
-        &self.entries
-    }
-
     /// Returns the routes whose host and path take a request, most specific first; one may come twice.
-    pub(super) fn candidates<'a>(&'a self, query: &Query<'a>) -> impl Iterator<Item = (&'a Entry, usize)> {
-        self.hits(query).flat_map(|hit| self.entries_of(hit.found).map(move |entry| (entry, hit.prefix_len)))
+    pub(super) fn candidates<'a>(&'a self, query: &Query<'a>) -> impl Iterator<Item = &'a Entry> {
+        self.hits(query).flat_map(|hit| hit.found.all()).filter_map(|place| self.entries.get(place))
     }
 
-    fn hits<'a>(&'a self, query: &Query<'a>) -> impl Iterator<Item = Hit<'a, Vec<usize>>> {
+    fn hits<'a>(&'a self, query: &Query<'a>) -> impl Iterator<Item = Hit<'a, Leaf>> {
         let path = query.path;
         self.hosts.of(query.host).flat_map(move |paths| paths.of(path))
-    }
-
-    fn entries_of<'a>(&'a self, list: &'a [usize]) -> impl Iterator<Item = &'a Entry> {
-        list.iter().filter_map(|place| self.entries.get(*place))
     }
 
     #[cold]
     fn miss(&self, query: &Query<'_>) -> Miss {
         let mut allowed: Vec<Method> = Vec::new();
-        for (entry, _) in self.candidates(query).filter(|(entry, _)| entry.predicate.check_fields(query).is_ok()) {
+        let entries = self.hits(query).flat_map(|hit| hit.found.of(query.headers)).filter_map(|place| self.entries.get(place));
+        for entry in entries.filter(|entry| entry.predicate.check_fields(query).is_ok()) {
             for method in entry.predicate.methods() {
                 if !allowed.contains(method) {
                     allowed.push(method.clone());
@@ -158,3 +149,30 @@ impl Table {
         if allowed.is_empty() { Miss::NoRoute } else { Miss::Method(allowed) }
     }
 }
+
+/// Files `place` under every host and the path of `model`.
+fn file<'a>(hosts: &mut Hosts<Paths<Leaf>>, place: usize, model: &'a Route, compiler: &mut Compiler<'a>) -> Result<(), RouteError> {
+    let matcher = &model.matcher;
+    let any_host = matcher.hosts.is_empty().then_some(None);
+    for pattern in matcher.hosts.iter().map(Some).chain(any_host) {
+        let paths = hosts.entry(pattern);
+        let leaf = match &matcher.path {
+            PathPattern::Any => paths.any(),
+            PathPattern::Exact(path) => paths.exact(path),
+            PathPattern::Prefix(prefix) => paths.prefix(prefix),
+            PathPattern::Regex(pattern) => paths.regex(compiler.whole(&model.name, pattern)?),
+        };
+        leaf.push(place);
+    }
+    Ok(())
+}
+
+fn exact_headers(matcher: &Match) -> impl Iterator<Item = (&HeaderName, &str)> {
+    matcher.headers.iter().filter_map(|field| match &field.value {
+        ValueMatch::Exact(value) => Some((&field.name, value.as_str())),
+        ValueMatch::Present | ValueMatch::Regex(_) => None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

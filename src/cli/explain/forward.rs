@@ -10,13 +10,14 @@ use http::HeaderMap;
 use super::policies;
 use super::report::{Candidate, Forward, Share};
 use super::sent::{self, Sent, Way};
-use crate::model::{EndpointSpec, Forwarding, Id, Pool, Route, Split};
+use crate::model::{EndpointSpec, Forwarding, Id, Pool, Split};
+use crate::route::Rewriter;
 
 /// What the endpoints of a route depend on.
 pub(super) struct Situation<'a> {
-    pub(super) route: &'a Route,
-    /// The capabilities that the request asks for.
-    pub(super) wanted: BTreeSet<String>,
+    pub(super) rewriter: &'a Rewriter,
+    /// The capabilities that the route and the request ask for.
+    pub(super) require: BTreeSet<String>,
     pub(super) method: &'a str,
     /// The target after the rewrite.
     pub(super) target: &'a str,
@@ -27,18 +28,17 @@ pub(super) struct Situation<'a> {
 
 /// Describes the pools that `splits` name.
 pub(super) fn forward(splits: &[Split], pools: &BTreeMap<Id, Arc<Pool>>, situation: &Situation<'_>) -> Forward {
-    let require: BTreeSet<_> = situation.route.require.union(&situation.wanted).cloned().collect();
     let total: u64 = splits.iter().map(|split| u64::from(split.weight)).sum();
     // A pool that a route names exists, by the invariant of the snapshot.
     let named = splits.iter().filter_map(|split| Some((pools.get(&split.pool)?, split.weight)));
-    let shares = named.map(|(pool, weight)| share(pool, f64::from(weight) / total.max(1) as f64, &require, situation));
+    let shares = named.map(|(pool, weight)| share(pool, f64::from(weight) / total.max(1) as f64, situation));
     let pools = shares.collect();
-    Forward { require: require.into_iter().collect(), pools }
+    Forward { require: situation.require.iter().cloned().collect(), pools }
 }
 
-fn share(pool: &Pool, share: f64, require: &BTreeSet<String>, situation: &Situation<'_>) -> Share {
-    let Situation { route, method, target, headers, is_tls, forwarding, .. } = situation;
-    let way = Way { is_tls: *is_tls, forwarding, rewrite: &route.rewrite, pool };
+fn share(pool: &Pool, share: f64, situation: &Situation<'_>) -> Share {
+    let Situation { rewriter, require, method, target, headers, is_tls, forwarding } = situation;
+    let way = Way { is_tls: *is_tls, forwarding, rewriter, pool };
     Share {
         pool: pool.name.to_string(),
         share,

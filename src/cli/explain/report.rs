@@ -9,6 +9,7 @@ use super::request::Choice;
 use super::sent::{self, Sent};
 use crate::cli::table::{Side, Table};
 use crate::model::Reason;
+use crate::route::Explanation;
 
 /// Why a request would go where it would go.
 #[derive(Debug, Serialize)]
@@ -16,8 +17,8 @@ pub(super) struct Report {
     pub(super) request: Seen,
     /// The route that takes it.
     pub(super) route: Option<String>,
-    /// What was looked at to find the route, most specific first.
-    pub(super) considered: Vec<Considered>,
+    /// Why that one and not the others; `None` when the request is refused before.
+    pub(super) routing: Option<Explanation>,
     pub(super) answer: Answer,
     /// What applies on the way, in that order.
     pub(super) policies: Vec<Policy>,
@@ -37,14 +38,6 @@ pub(super) struct Seen {
     pub(super) listener: String,
     pub(super) bind: String,
     pub(super) chosen_by: Choice,
-}
-
-/// A route that was looked at.
-#[derive(Debug, Serialize)]
-pub(super) struct Considered {
-    pub(super) route: String,
-    /// The first condition that did not hold; `None` for the route that takes the request.
-    pub(super) failed: Option<String>,
 }
 
 /// What the request gets.
@@ -101,15 +94,11 @@ pub(super) struct Candidate {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.request.fmt(f)?;
-        writeln!(f, "route     {}", self.route.as_deref().unwrap_or("none"))?;
-        for Considered { route, failed } in &self.considered {
-            match failed {
-                Some(failed) => writeln!(f, "          {route}: no, {failed}")?,
-                None => writeln!(f, "          {route}: takes it")?,
-            }
+        if let Some(routing) = &self.routing {
+            write!(f, "\n{routing}\n\n")?;
         }
         self.answer.fmt(f)?;
-        f.write_str("\nlistener and route apply, in this order\n")?;
+        f.write_str("\nlistener and route apply\n")?;
         write_policies(f, &self.policies)?;
         match &self.answer {
             Answer::Forward(forward) => forward.pools.iter().try_for_each(|share| share.fmt(f)),

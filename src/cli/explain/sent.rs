@@ -5,13 +5,14 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
-use http::header::{HOST, VIA};
+use http::header::{EXPECT, HOST, VIA};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::message::forwarded::{Client, Peer, Scheme};
 use crate::message::{hop, request_id, trace};
-use crate::model::{Forwarding, HostHeader, Pool, Rewrite, UpstreamProtocol};
+use crate::model::{Forwarding, HostHeader, Pool, UpstreamProtocol};
+use crate::route::Rewriter;
 
 /// The client that is assumed (RFC 5737 section 3).
 pub(super) const CLIENT: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -33,30 +34,26 @@ pub(super) struct Sent {
 pub(super) struct Way<'a> {
     pub(super) is_tls: bool,
     pub(super) forwarding: &'a Forwarding,
-    pub(super) rewrite: &'a Rewrite,
+    pub(super) rewriter: &'a Rewriter,
     pub(super) pool: &'a Pool,
 }
 
-/// Returns the header fields that an endpoint gets for those of a client.
+/// Returns the header fields that an endpoint gets for those of a client: the edits of the request path, in its order.
 pub(super) fn headers(client: &HeaderMap, way: &Way<'_>) -> Vec<(String, String)> {
     let mut headers = client.clone();
+    request_id::ensure(&mut headers, 0);
+    show_new(&mut headers, client, &request_id::X_REQUEST_ID);
     let protocol = hop::upgrade_wanted(&headers);
     hop::strip(&mut headers);
+    headers.remove(EXPECT);
     let scheme = if way.is_tls { Scheme::Https } else { Scheme::Http };
     Client::new(Peer::Ip(CLIENT), scheme, way.forwarding).apply(&mut headers);
-    request_id::ensure(&mut headers, 0);
-    trace::ensure(&mut headers, 0, 0);
-    show_new(&mut headers, client, &request_id::X_REQUEST_ID);
-    show_new(&mut headers, client, &trace::TRACEPARENT);
     if let Ok(via) = HeaderValue::try_from(format!("1.1 {}-<process>", way.forwarding.name)) {
         headers.append(VIA, via);
     }
-    for name in &way.rewrite.remove_headers {
-        headers.remove(name);
-    }
-    for (name, value) in &way.rewrite.set_headers {
-        headers.insert(name, value.clone());
-    }
+    trace::ensure(&mut headers, 0, 0);
+    show_new(&mut headers, client, &trace::TRACEPARENT);
+    way.rewriter.request(&mut headers);
     set_host(&mut headers, &way.pool.upstream.host);
     if let Some(protocol) = protocol {
         hop::restore_upgrade(&mut headers, protocol);

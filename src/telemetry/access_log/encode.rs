@@ -96,7 +96,7 @@ fn json(record: &Record<'_>, now: Timestamp, out: &mut String) {
 }
 
 fn text(record: &Record<'_>, now: Timestamp, out: &mut String) {
-    let dash = |text: Option<&[u8]>| text.map_or_else(|| "-".to_owned(), |text| escaped(text));
+    let dash = |text: Option<&[u8]>| text.map_or_else(|| "-".to_owned(), escaped);
     let client = record.client.map_or_else(|| "-".to_owned(), |client| client.to_string());
     let _ = write!(
         out,

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use http::uri::PathAndQuery;
-use http::{HeaderValue, Request, Response, Uri, Version, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -15,7 +15,7 @@ use tokio::task::{AbortHandle, spawn_local};
 use tokio::time::Instant;
 use tracing::debug;
 
-use crate::model::Reason;
+use crate::model::{Address, Reason};
 use crate::upstream::failure::SendFailure;
 use crate::upstream::stream::Stream;
 
@@ -103,8 +103,15 @@ impl<B> Drop for H1<B> {
 }
 
 /// Gives the request the form of HTTP/1 (RFC 9112 section 3.2.1): `Host`, and a target without authority.
-pub(super) fn prepare<T>(request: &mut Request<T>) -> Result<(), SendFailure> {
-    let Some(authority) = request.uri().authority() else { return Ok(()) };
+///
+/// A request that names no host, which only HTTP/1.0 allows, is for the endpoint at `address`.
+pub(super) fn prepare<T>(request: &mut Request<T>, address: &Address) -> Result<(), SendFailure> {
+    let Some(authority) = request.uri().authority() else {
+        if !request.headers().contains_key(header::HOST) {
+            request.headers_mut().insert(header::HOST, host_of(address));
+        }
+        return Ok(());
+    };
     if !request.headers().contains_key(header::HOST) {
         let host = HeaderValue::from_str(authority.as_str())
             .map_err(|_| SendFailure::unsent(Reason::InvalidHost, "the authority is not a header value"))?;
@@ -115,14 +122,47 @@ pub(super) fn prepare<T>(request: &mut Request<T>) -> Result<(), SendFailure> {
     Ok(())
 }
 
+/// Tells whether a response says only once where its body ends.
+///
+/// hyper would read by `Transfer-Encoding` and let `Content-Length` stay, and the client would read by that (RFC 9112 section 6.3).
+/// Other codings are never asked for, and would be lost with the field.
+pub(super) fn is_framed_once(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => coding.as_bytes().eq_ignore_ascii_case(b"chunked") && !headers.contains_key(header::CONTENT_LENGTH),
+        (Some(_), Some(_)) => false,
+    }
+}
+
+fn host_of(address: &Address) -> HeaderValue {
+    match address {
+        Address::Ip(_) | Address::Name { .. } => HeaderValue::try_from(address.to_string()),
+        Address::Unix(_) => Ok(HeaderValue::from_static("localhost")),
+    }
+    // RFC 9112 section 3.2: empty when there is none.
+    .unwrap_or(HeaderValue::from_static(""))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn address() -> Address {
+        "10.0.0.1:8080".parse().unwrap()
+    }
+
+    #[test]
+    fn a_request_without_host_is_for_the_endpoint() {
+        let mut request = Request::get("/").body(()).unwrap();
+        prepare(&mut request, &address()).unwrap();
+        assert_eq!(request.headers()[header::HOST], "10.0.0.1:8080");
+    }
+
     #[test]
     fn an_absolute_target_becomes_host_and_path() {
         let mut request = Request::get("http://agents.example:81/a?b=c").body(()).unwrap();
-        prepare(&mut request).unwrap();
+        prepare(&mut request, &address()).unwrap();
         assert_eq!(request.uri(), "/a?b=c");
         assert_eq!(request.headers()[header::HOST], "agents.example:81");
     }
@@ -130,7 +170,7 @@ mod tests {
     #[test]
     fn a_given_host_stays() {
         let mut request = Request::get("http://agents.example").header(header::HOST, "other").body(()).unwrap();
-        prepare(&mut request).unwrap();
+        prepare(&mut request, &address()).unwrap();
         assert_eq!(request.uri(), "/");
         assert_eq!(request.headers()[header::HOST], "other");
     }

@@ -37,11 +37,12 @@ impl<B: RequestBody> Connections<B> {
         mut request: Request<Outgoing<B>>,
         first_byte: Option<Duration>,
     ) -> Result<Answer<B>, Unanswered<B>> {
-        h1::prepare(&mut request).map_err(Unanswered::Lost)?;
+        h1::prepare(&mut request, &self.target.address).map_err(Unanswered::Lost)?;
         let progress = watch(&mut request, || connection.progress());
         let answer = connection.send(request);
         match within(answer, first_byte, progress.as_deref()).await {
             None => Err(Unanswered::Lost(late())),
+            Some(Ok(response)) if !h1::is_framed_once(response.headers()) => Err(Unanswered::Lost(ambiguous())),
             Some(Ok(response)) => Ok((response, Held::H1(connection))),
             Some(Err(mut error)) => {
                 let back = error.take_message();
@@ -101,6 +102,15 @@ fn copy<B>(request: &Request<Outgoing<B>>, body: B) -> Request<Outgoing<B>> {
 
 fn failed(error: &hyper::Error, progress: Option<&Progress>) -> SendFailure {
     SendFailure::of_exchange(error, progress.is_some_and(Progress::is_broken))
+}
+
+fn ambiguous() -> SendFailure {
+    SendFailure {
+        reason: Reason::EndpointProtocol,
+        sent: true,
+        reused: false,
+        detail: "the response can be read in two ways, or has a transfer coding that was not asked for".into(),
+    }
 }
 
 fn late() -> SendFailure {

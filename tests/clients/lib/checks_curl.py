@@ -2,6 +2,7 @@
 
 import hashlib
 import subprocess
+import time
 
 from lib.curl import HTTP2_ENDED, PARTIAL_FILE, REFUSED_OR_CUT, curl, stream
 from lib.harness import check, equal, true
@@ -309,14 +310,13 @@ def head_over_the_limit_is_refused(lab):
 
 @check
 def running_stream_survives_the_end_of_the_proxy(lab):
-    ports, process = lab.tidegate("leaving", {name: lab.endpoint.port for name in ("agents", "files", "fickle", "dead")})
+    ports, process = lab.tidegate("leaving", pools_of(lab))
     with stream(lab, "--http1.1", f"http://localhost:{ports['plain']}/events/3") as running:
         equal(running.stdout.readline(), b"data: 0\n", "event")
         process.terminate()
-        refused = wait_until_refused(lab, ports["plain"])
-        true(refused, "still accepts after SIGTERM")
-        lab.endpoint.go.release()
-        lab.endpoint.go.release()
+        # Its log is the only sign from outside that the signal has arrived.
+        true(within(5, lambda: "Draining" in lab.said("leaving")), "does not drain after SIGTERM")
+        lab.endpoint.go.release(2)
         equal((running.stdout.read(), running.wait(10)), (b"\ndata: 1\n\ndata: 2\n\n", 0), "rest and exit of curl")
     try:
         equal(process.wait(10), 0, "exit of tidegate")
@@ -324,6 +324,30 @@ def running_stream_survives_the_end_of_the_proxy(lab):
         raise AssertionError("tidegate still runs though its last stream has ended") from error
 
 
-def wait_until_refused(lab, port):
-    """Tries until a connection is refused; bounded by the number of tries, each of which starts a process."""
-    return any(curl(lab, "--http1.1", f"http://localhost:{port}/echo").code == 7 for _ in range(200))
+@check
+def new_connection_is_refused_while_the_proxy_leaves(lab):
+    ports, process = lab.tidegate("refusing", pools_of(lab))
+    with stream(lab, "--http1.1", f"http://localhost:{ports['plain']}/events/2") as running:
+        equal(running.stdout.readline(), b"data: 0\n", "event")
+        process.terminate()
+        # curl's 7: the system refused. Anything else was taken in by a proxy that no longer serves.
+        refused = within(5, lambda: curl(lab, "--http1.1", "--max-time", 1, f"http://localhost:{ports['plain']}/echo").code == 7)
+        equal(process.poll(), None, "exit of tidegate while a stream still runs")
+        lab.endpoint.go.release()
+        running.stdout.read()
+    true(refused, "a connection was still taken 5 s after SIGTERM")
+
+
+def pools_of(lab):
+    """Returns pools for a further Tidegate: all are the one endpoint."""
+    return {name: lab.endpoint.port for name in ("agents", "files", "fickle", "dead")}
+
+
+def within(seconds, holds):
+    """Asks again until it holds or the time is over."""
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.01)
+    return False
