@@ -86,7 +86,7 @@ async fn resetter(lab: &Lab) -> h2::client::SendRequest<Bytes> {
 }
 
 fn sum() -> HeaderMap {
-    HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from_static("7"))])
+    HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))])
 }
 
 const UPSTREAM_HTTP2: &str = "upstream: { protocol: http2 }";
