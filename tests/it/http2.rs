@@ -78,7 +78,7 @@ fn streamed(parts: mpsc::UnboundedReceiver<&'static str>, trailers: Option<Heade
 }
 
 fn sum() -> HeaderMap {
-    HeaderMap::from_iter([("x-sum".parse().unwrap(), HeaderValue::from_static("7"))])
+    HeaderMap::from_iter([(http::HeaderName::from_static("x-sum"), HeaderValue::from_static("7"))])
 }
 
 const UPSTREAM_HTTP2: &str = "upstream: { protocol: http2 }";

@@ -1,8 +1,10 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
 mod agent;
+mod balancing;
 mod bodies;
 mod child;
+mod churn;
 mod client;
 mod drain;
 mod endings;
@@ -12,10 +14,12 @@ mod http1;
 mod http2;
 mod lab;
 mod reload;
+mod routing;
 mod smoke;
 mod sockets;
 mod sse;
 mod tls;
+mod watch;
 mod websocket;
 mod wire;
 mod written;
