@@ -1,11 +1,13 @@
 //! What is not about requests: admin server, logs, drain, forwarding headers.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use serde::Serialize;
 
+use super::duration::written;
 use super::{IpRange, Secret};
 
 /// The admin server.
@@ -57,6 +59,16 @@ pub enum LogTarget {
     File(PathBuf),
 }
 
+impl fmt::Display for LogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
+}
+
 /// What Tidegate says about itself, on standard error.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Log {
@@ -76,8 +88,10 @@ impl Default for Log {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Drain {
     /// From not ready to not accepting.
+    #[serde(serialize_with = "written")]
     pub delay: Duration,
     /// How long running requests may take to end.
+    #[serde(serialize_with = "written")]
     pub timeout: Duration,
 }
 

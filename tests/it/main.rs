@@ -1,5 +1,7 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
+
 mod agent;
 mod balancing;
 mod bodies;
