@@ -188,11 +188,12 @@ async fn least_connections_goes_by_weight() {
     let endpoints: Vec<_> = keys.into_iter().zip(&agents.endpoints).collect();
     let lab = proxy(1, "strategy: least_connections", &endpoints).await;
     let mut running = Vec::new();
-    for _ in 0..8 {
+    for _ in 0..32 {
         running.push(stream(&lab, ("x-any", "1")).await);
     }
     let names: Vec<_> = running.iter().map(|stream| stream.name.clone()).collect();
-    assert_eq!(counts(&names), BTreeMap::from([("a", 6), ("b", 2)]));
+    // Each round by itself, as chance would hit the sum now and then.
+    assert!(names.chunks(4).all(|round| counts(round) == BTreeMap::from([("a", 3), ("b", 1)])), "{names:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
