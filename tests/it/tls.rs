@@ -534,7 +534,7 @@ async fn change_files_of_a_pool(spoken: &str, known: &str) {
     stranger.renew("proxy", written.folder());
     written.lab.proxy.reload().await.unwrap();
     let refused = outcome().await;
-    // Over HTTP/2 a failed write hides the endpoint's alert, and the failure is told as a reset.
+    // Over HTTP/2 the endpoint's alert is lost, and the failure is told as a reset.
     assert!(refused == "tls_failure" || spoken == "h2" && refused == "reset", "{spoken}: {refused}");
     // A file that is none is refused, and what was in force stays.
     files(written.folder());
