@@ -42,9 +42,11 @@ fn router(control: Arc<dyn Control>, settings: Settings) -> Router {
         .merge(api)
         .fallback(api::unknown_page)
         .method_not_allowed_fallback(api::wrong_method)
-        .layer(middleware::map_response(api::no_store))
         .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT))
+        // Outermost: the layers below and the extractors answer as well.
+        .layer(middleware::map_response(api::no_bare_errors))
+        .layer(middleware::map_response(api::no_store))
         .with_state(control)
 }
 
