@@ -4,11 +4,13 @@ use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use anyhow::anyhow;
 use tokio::sync::oneshot;
 use tracing::error;
 
 use crate::admin::{self, Control, Settings};
 use crate::model::Admin;
+use crate::registry;
 
 /// The admin server of the config in force.
 #[derive(Debug, Default)]
@@ -35,7 +37,7 @@ pub(super) struct Next {
 
 impl Administration {
     /// Binds what `settings` ask for, beside what runs; `None` when nothing changes.
-    pub(super) fn prepare(&self, settings: &Admin) -> io::Result<Option<Next>> {
+    pub(super) fn prepare(&self, settings: &Admin) -> anyhow::Result<Option<Next>> {
         let running = self.lock();
         if running.as_ref().is_some_and(|server| server.settings == *settings) {
             return Ok(None);
@@ -44,7 +46,10 @@ impl Administration {
         let socket = match (settings.bind, kept) {
             (None, _) => None,
             (Some(_), Some(server)) => Some(server.socket.try_clone()?),
-            (Some(address), None) => Some(TcpListener::bind(address)?),
+            (Some(address), None) => {
+                let bound = TcpListener::bind(address);
+                Some(bound.map_err(|error| anyhow!("the admin server cannot listen on {address}: {}", registry::why_not(&error)))?)
+            }
         };
         Ok(Some(Next { settings: settings.clone(), socket }))
     }

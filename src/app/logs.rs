@@ -5,6 +5,8 @@ use std::sync::Mutex;
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
+use anyhow::Context;
+
 use crate::model::AccessLog as Settings;
 use crate::telemetry::access_log::{AccessLog, Handle};
 
@@ -26,13 +28,17 @@ pub(super) enum Next {
 
 impl AccessLogs {
     /// Opens what `settings` ask for, beside what is open.
-    pub(super) fn prepare(&self, settings: Option<&Settings>) -> std::io::Result<Next> {
+    pub(super) fn prepare(&self, settings: Option<&Settings>) -> anyhow::Result<Next> {
         let same = self.lock().as_ref().map(|(known, _)| known) == settings;
         if same {
             return Ok(Next::Same);
         }
-        let opened = settings.map(|settings| AccessLog::open(settings, self.dropped.clone()).map(|log| (settings.clone(), log)));
-        opened.transpose().map(Next::Other)
+        let open = |settings: &Settings| {
+            let opened = AccessLog::open(settings, self.dropped.clone());
+            let log = opened.with_context(|| format!("the access log {} cannot be opened", settings.path))?;
+            anyhow::Ok((settings.clone(), log))
+        };
+        settings.map(open).transpose().map(Next::Other)
     }
 
     /// Returns the handle that workers write to once `next` is in force.

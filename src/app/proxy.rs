@@ -208,13 +208,8 @@ impl Proxy {
             warn!(warning, "The config is odd.");
         }
         let access_log = snapshot.telemetry.access_log.as_ref();
-        let next_log = self.logs.prepare(access_log).context("the access log cannot be opened").map_err(other)?;
-        let next_admin = self.administration.prepare(&snapshot.admin);
-        let next_admin = next_admin
-            .with_context(|| {
-                format!("the admin server cannot listen on {}", snapshot.admin.bind.map_or_else(String::new, |a| a.to_string()))
-            })
-            .map_err(other)?;
+        let next_log = self.logs.prepare(access_log).map_err(other)?;
+        let next_admin = self.administration.prepare(&snapshot.admin).map_err(other)?;
         self.note_fixed(&snapshot);
         self.services.access_log.store(self.logs.handle(&next_log).map(Arc::new));
         let level = snapshot.telemetry.log.level.clone();

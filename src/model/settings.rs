@@ -1,5 +1,6 @@
 //! What is not about requests: admin server, logs, drain, forwarding headers.
 
+use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -56,6 +57,16 @@ pub enum LogTarget {
     Stderr,
     /// Appended to a file; opened again on SIGHUP.
     File(PathBuf),
+}
+
+impl fmt::Display for LogTarget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Stdout => f.write_str("stdout"),
+            Self::Stderr => f.write_str("stderr"),
+            Self::File(path) => path.display().fmt(f),
+        }
+    }
 }
 
 /// What Tidegate says about itself, on standard error.

@@ -25,7 +25,7 @@ use crate::upstream::{self, TlsError};
 #[derive(Debug, thiserror::Error)]
 pub enum Obstacle {
     /// A listener's address cannot be bound.
-    #[error("listener \"{name}\": cannot listen on {bind}: {}", said(source))]
+    #[error("listener \"{name}\": cannot listen on {bind}: {}", sockets::why_not(source))]
     Bind {
         /// The listener.
         name: Id,
@@ -71,15 +71,6 @@ pub enum Obstacle {
         #[source]
         source: RouteError,
     },
-}
-
-fn said(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::AddrInUse => "the address is in use by another program".to_owned(),
-        io::ErrorKind::PermissionDenied => "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE".to_owned(),
-        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
-        _ => error.to_string(),
-    }
 }
 
 /// Everything that keeps a snapshot from becoming the world.

@@ -15,5 +15,5 @@ pub use apply::{ApplyError, Obstacle, Registry};
 pub use certificates::CertificateError;
 pub use crew::Crew;
 pub use diff::{Changes, Report};
-pub use sockets::Socket;
+pub use sockets::{Socket, why_not};
 pub use world::{Adopted, Command, Gate, LiveListener, LivePool, Members, Pass, Stream, World};

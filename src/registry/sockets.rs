@@ -16,6 +16,16 @@ use crate::model::Bind;
 /// Connections that may wait to be accepted on one socket; the system's own limit (`net.core.somaxconn`) may be lower.
 const BACKLOG: i32 = 4096;
 
+/// Says in words why an address cannot be listened on.
+pub fn why_not(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => "the address is in use by another program".to_owned(),
+        io::ErrorKind::PermissionDenied => "permission denied; ports below 1024 need CAP_NET_BIND_SERVICE".to_owned(),
+        io::ErrorKind::AddrNotAvailable => "this machine does not have that address".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 /// A listening socket of one worker; non-blocking.
 #[derive(Debug)]
 pub enum Socket {

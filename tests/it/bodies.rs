@@ -166,7 +166,7 @@ async fn a_client_that_leaves_in_the_middle_of_its_upload_makes_no_whole_request
         inside.until("hello").await;
         drop(client);
         let (rest, _) = inside.rest().await;
-        assert!(rest == "" || rest == "\r\n", "{rest:?}");
+        assert!(rest.is_empty() || rest == "\r\n", "{rest:?}");
     }
     quiet(&lab).await;
 }

@@ -1,8 +1,13 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
+
+mod admin;
 mod agent;
+mod balancing;
 mod bodies;
 mod child;
+mod churn;
 mod client;
 mod drain;
 mod endings;
@@ -11,11 +16,14 @@ mod grpc;
 mod http1;
 mod http2;
 mod lab;
+mod limits;
 mod reload;
+mod routing;
 mod smoke;
 mod sockets;
 mod sse;
 mod tls;
+mod watch;
 mod websocket;
 mod wire;
 mod written;
