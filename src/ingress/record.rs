@@ -38,10 +38,10 @@ pub(super) struct Record {
 }
 
 /// What only the access log tells.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Line {
-    method: Method,
-    uri: Uri,
+    /// Method and target; `None` when the head could not be read.
+    asked: Option<(Method, Uri)>,
     host: Option<HeaderValue>,
     version: Version,
     request_id: Option<HeaderValue>,
@@ -72,13 +72,19 @@ impl Record {
     pub(super) fn head(&mut self, method: &Method, uri: &Uri, version: Version, headers: &HeaderMap) {
         if self.view.access_log.is_some() {
             self.line = Some(Box::new(Line {
-                method: method.clone(),
-                uri: uri.clone(),
+                asked: Some((method.clone(), uri.clone())),
                 host: headers.get(HOST).cloned(),
                 version,
                 request_id: None,
                 user_agent: headers.get(http::header::USER_AGENT).cloned(),
             }));
+        }
+    }
+
+    /// The head could not be read: the line tells of the refusal alone.
+    pub(super) fn no_head(&mut self, version: Version) {
+        if self.view.access_log.is_some() {
+            self.line = Some(Box::new(Line { version, ..Line::default() }));
         }
     }
 
@@ -157,9 +163,9 @@ impl Record {
                 pool: self.member.as_ref().map(|member| member.pool.as_str()),
                 endpoint: endpoint.map(|id| id.as_str()),
                 client: self.client.peer,
-                method: line.method.as_str(),
+                method: line.asked.as_ref().map(|(method, _)| method.as_str()),
                 host: line.host.as_ref().map(HeaderValue::as_bytes),
-                path: line.uri.path(),
+                path: line.asked.as_ref().map(|(_, uri)| uri.path()),
                 protocol: line.version,
                 status: self.status,
                 outcome,

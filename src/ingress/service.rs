@@ -59,6 +59,8 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     let mut asker =
         Asker { method: request.method().clone(), kind: Kind::of(request.headers()), version: request.version(), request_id: None };
     let answered = if let Some(refusal) = client.seat.watched.progress.refusal_of(index) {
+        // What stands in for a refused head was not asked by anybody.
+        record.no_head(request.version());
         Err((record, refusal.into()))
     } else {
         record.head(request.method(), request.uri(), request.version(), request.headers());

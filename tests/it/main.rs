@@ -17,6 +17,7 @@ mod http1;
 mod http2;
 mod lab;
 mod limits;
+mod observability;
 mod reload;
 mod routing;
 mod smoke;
