@@ -190,7 +190,6 @@ async fn a_reload_over_the_api_is_done_or_explained() {
     let yaml = config("round_robin", &[("a", a.address)]);
     let written = Written::start(&yaml).await;
     let lab = &written.lab;
-    // The file is watched as well: what is asked here may have been done already, but never half.
     written.write(&yaml.replace("round_robin", "round_robbin"));
     let refused = admin(lab.admin(), Method::POST, "/api/v1/config/reload", "").await;
     assert_eq!((refused.status(), refused.field("content-type")), (422, "application/problem+json"));
