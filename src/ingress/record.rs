@@ -38,10 +38,10 @@ pub(super) struct Record {
 }
 
 /// What only the access log tells.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Line {
-    /// Method and target; `None` when the head could not be read.
-    asked: Option<(Method, Uri)>,
+    /// `None` for a head that was refused.
+    target: Option<(Method, Uri)>,
     host: Option<HeaderValue>,
     version: Version,
     request_id: Option<HeaderValue>,
@@ -72,7 +72,7 @@ impl Record {
     pub(super) fn head(&mut self, method: &Method, uri: &Uri, version: Version, headers: &HeaderMap) {
         if self.view.access_log.is_some() {
             self.line = Some(Box::new(Line {
-                asked: Some((method.clone(), uri.clone())),
+                target: Some((method.clone(), uri.clone())),
                 host: headers.get(HOST).cloned(),
                 version,
                 request_id: None,
@@ -81,11 +81,17 @@ impl Record {
         }
     }
 
-    /// The head could not be read: the line tells of the refusal alone.
-    pub(super) fn no_head(&mut self, version: Version) {
+    /// The head was refused: only that much is known of it.
+    pub(super) fn refused_head(&mut self) {
         if self.view.access_log.is_some() {
-            self.line = Some(Box::new(Line { version, ..Line::default() }));
+            let version = Version::HTTP_11;
+            self.line = Some(Box::new(Line { target: None, host: None, version, request_id: None, user_agent: None }));
         }
+    }
+
+    /// The protocol was switched: the socket belongs to the tunnel.
+    pub(super) fn switched(&self) {
+        self.client.seat.watched.progress.set_switched();
     }
 
     pub(super) fn request_id(&mut self, id: &HeaderValue) {
@@ -163,9 +169,9 @@ impl Record {
                 pool: self.member.as_ref().map(|member| member.pool.as_str()),
                 endpoint: endpoint.map(|id| id.as_str()),
                 client: self.client.peer,
-                method: line.asked.as_ref().map(|(method, _)| method.as_str()),
+                method: line.target.as_ref().map_or("-", |(method, _)| method.as_str()),
                 host: line.host.as_ref().map(HeaderValue::as_bytes),
-                path: line.asked.as_ref().map(|(_, uri)| uri.path()),
+                path: line.target.as_ref().map_or("-", |(_, uri)| uri.path()),
                 protocol: line.version,
                 status: self.status,
                 outcome,

@@ -153,7 +153,7 @@ async fn the_access_log_says_why_a_request_failed() {
         [
             [json!(404), json!("failed"), json!("no_route"), Value::Null, Value::Null, json!(0), json!("/nowhere")],
             [json!(502), json!("failed"), json!("connection_refused"), json!("gone"), json!("nobody"), json!(1), json!("/gone")],
-            [json!(400), json!("failed"), json!("ambiguous_framing"), Value::Null, Value::Null, json!(0), Value::Null],
+            [json!(400), json!("failed"), json!("ambiguous_framing"), Value::Null, Value::Null, json!(0), json!("-")],
         ],
         "{lines:?}"
     );

@@ -22,12 +22,12 @@ pub struct Record<'a> {
     pub endpoint: Option<&'a str>,
     /// Who sent it; `None` over a Unix socket.
     pub client: Option<SocketAddr>,
-    /// Its method; `None` when its head could not be read.
-    pub method: Option<&'a str>,
+    /// Its method.
+    pub method: &'a str,
     /// Its `Host`.
     pub host: Option<&'a [u8]>,
-    /// Its path as the client sent it, without the query, which often holds secrets; `None` when its head could not be read.
-    pub path: Option<&'a str>,
+    /// Its path as the client sent it, without the query, which often holds secrets.
+    pub path: &'a str,
     /// The client's version of HTTP.
     pub protocol: Version,
     /// The status that was sent; 499 when the client left before.
@@ -79,9 +79,9 @@ fn json(record: &Record<'_>, now: Timestamp, out: &mut String) {
     if let Some(client) = record.client {
         let _ = write!(out, ",\"client\":\"{client}\"");
     }
-    string("method", record.method.map(str::as_bytes), out);
+    string("method", Some(record.method.as_bytes()), out);
     string("host", record.host, out);
-    string("path", record.path.map(str::as_bytes), out);
+    string("path", Some(record.path.as_bytes()), out);
     let _ = write!(out, ",\"protocol\":\"{}\",\"status\":{}", protocol(record.protocol), record.status);
     let _ = write!(out, ",\"outcome\":\"{}\"", record.outcome.as_str());
     string("reason", record.outcome.reason().map(|reason| reason.as_str().as_bytes()), out);
@@ -104,8 +104,8 @@ fn text(record: &Record<'_>, now: Timestamp, out: &mut String) {
         record.listener,
         record.route.unwrap_or("-"),
         record.endpoint.unwrap_or("-"),
-        record.method.unwrap_or("-"),
-        dash(record.path.map(str::as_bytes)),
+        record.method,
+        escaped(record.path.as_bytes()),
         protocol(record.protocol),
         record.status,
         record.outcome.reason().map_or(record.outcome.as_str(), |reason| reason.as_str()),
@@ -162,9 +162,9 @@ mod tests {
             pool: Some("agents"),
             endpoint: Some("a"),
             client: Some("127.0.0.1:4000".parse().unwrap()),
-            method: Some("GET"),
+            method: "GET",
             host: Some(b"x\"\\\x01\xff"),
-            path: Some("/a"),
+            path: "/a",
             protocol: Version::HTTP_11,
             status: 502,
             outcome: Outcome::Failed(Reason::EndpointReset),
