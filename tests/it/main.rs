@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
 
+mod admin;
 mod agent;
 mod balancing;
 mod bodies;
@@ -16,6 +17,8 @@ mod grpc;
 mod http1;
 mod http2;
 mod lab;
+mod limits;
+mod observability;
 mod reload;
 mod routes;
 mod routing;
