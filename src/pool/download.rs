@@ -109,7 +109,12 @@ impl Body for Download {
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.idle.moved();
-                this.finish_if_ended();
+                // Nothing follows trailers, and hyper's HTTP/1 server does not ask for what follows.
+                if frame.is_trailers() {
+                    this.finish();
+                } else {
+                    this.finish_if_ended();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
