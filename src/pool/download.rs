@@ -90,13 +90,11 @@ impl Download {
         Cut(reason)
     }
 
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        if let Some((sleep, reason)) = &mut self.end
-            && sleep.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(*reason);
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        match &mut self.end {
+            Some((sleep, reason)) if self.held.is_some() => sleep.as_mut().poll(cx).map(|()| *reason),
+            _ => Poll::Pending,
         }
-        self.idle.poll_expired(cx).map(|()| Reason::IdleTimeout)
     }
 }
 
@@ -106,10 +104,19 @@ impl Body for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
+        // First: an endpoint that always has a frame ready must not outlast its time.
+        if let Poll::Ready(reason) = this.poll_end(cx) {
+            return Poll::Ready(Some(Err(this.cut(reason))));
+        }
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.idle.moved();
-                this.finish_if_ended();
+                // Nothing follows trailers, and hyper's HTTP/1 server does not ask for what follows.
+                if frame.is_trailers() {
+                    this.finish();
+                } else {
+                    this.finish_if_ended();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
@@ -118,7 +125,7 @@ impl Body for Download {
             }
             Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.cut(upstream::body_reason(&error))))),
             Poll::Pending if this.held.is_none() => Poll::Pending,
-            Poll::Pending => this.poll_timers(cx).map(|reason| Some(Err(this.cut(reason)))),
+            Poll::Pending => this.idle.poll_expired(cx).map(|()| Some(Err(this.cut(Reason::IdleTimeout)))),
         }
     }
 

@@ -210,3 +210,24 @@ async fn a_client_that_takes_nothing_is_let_go() {
     inside.rest().await;
     quiet(&lab).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_with_trailers_completes_and_keeps_its_connection() {
+    let endpoint = Bare::listen().await;
+    let lab = lab(endpoint.address).await;
+    let mut client = Wire::connect(lab.address()).await;
+    let get = "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te\r\n\r\n";
+    client.send(get).await;
+    let mut inside = endpoint.accept().await;
+    for _ in 0..2 {
+        inside.head().await;
+        inside
+            .send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 7\r\n\r\n")
+            .await;
+        client.until("x-sum: 7\r\n\r\n").await;
+        client.send(get).await;
+    }
+    inside.head().await;
+    let metrics = lab.metrics().await;
+    assert!(metrics.contains("tidegate_attempts_total{pool=\"agents\",endpoint=\"a\",outcome=\"completed\"} 2"), "{metrics}");
+}
