@@ -5,6 +5,7 @@
 mod agent;
 mod balancing;
 mod bodies;
+mod carried;
 mod child;
 mod churn;
 mod client;
