@@ -6,6 +6,7 @@ mod admin;
 mod agent;
 mod balancing;
 mod bodies;
+mod carried;
 mod child;
 mod churn;
 mod client;
