@@ -123,6 +123,23 @@ async fn http2_goes_on_as_http2_to_an_endpoint_that_speaks_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_body_of_a_get_without_a_length_reaches_an_http1_endpoint() {
+    let endpoint = Endpoint::mirror().await;
+    let lab = lab(endpoint.address).await;
+    let mut client = resetter(&lab).await;
+    let head = Request::get("http://agents.example.com/").body(()).unwrap();
+    let (answer, mut body) = client.send_request(head, false).unwrap();
+    body.send_data(Bytes::from_static(b"hello"), true).unwrap();
+    let mut body = soon(answer).await.unwrap().into_body();
+    let mut text = Vec::new();
+    while let Some(part) = soon(body.data()).await {
+        text.extend_from_slice(&part.unwrap());
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("\ntransfer-encoding: chunked\n") && text.ends_with("\n\nhello"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_streams_of_one_connection_run_at_the_same_time() {
     for pool in ["strategy: round_robin", UPSTREAM_HTTP2] {
         // Nobody is answered before all are there.
