@@ -7,6 +7,7 @@ mod accept;
 mod connection;
 mod forward;
 mod inlet;
+mod limit;
 mod record;
 mod reply;
 mod service;

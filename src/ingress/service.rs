@@ -11,6 +11,7 @@ use tower::Service;
 
 use super::connection::Client;
 use super::forward::{self, Target};
+use super::limit;
 use super::record::Record;
 use super::reply::{self, ReplyBody};
 use super::upgrade;
@@ -129,10 +130,15 @@ async fn answer(
     mut record: Box<Record>,
     asker: &mut Asker,
 ) -> Answered {
+    // Before anything is added to the head.
+    let within = limit::check(&view.limits, &request);
     let random = (fastrand::u128(..), fastrand::u64(1..));
     let id = request_id::ensure(request.headers_mut(), random.0);
     record.request_id(&id);
     asker.request_id = Some(id);
+    if let Err(refusal) = within {
+        return Err((record, refusal.into()));
+    }
     let target = match forward::target(&mut request) {
         Ok(target) => target,
         Err(refusal) => return Err((record, refusal.into())),
