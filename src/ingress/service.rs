@@ -11,6 +11,7 @@ use tower::Service;
 
 use super::connection::Client;
 use super::forward::{self, Target};
+use super::leftover;
 use super::limit;
 use super::record::Record;
 use super::reply::{self, ReplyBody};
@@ -56,6 +57,7 @@ struct Asker {
 pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
     let index = client.seat.watched.progress.begin();
     let view = client.slot.view();
+    let offer = request.extensions().get::<OnUpgrade>().filter(|_| request.version() < Version::HTTP_2).cloned();
     let mut record = Record::new(client.clone(), view.clone(), clock::now());
     let mut asker =
         Asker { method: request.method().clone(), kind: Kind::of(request.headers()), version: request.version(), request_id: None };
@@ -67,6 +69,9 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     };
     let mut response = answered.unwrap_or_else(|(record, refused)| refuse(&view, &asker, refused, record));
     last_words(&client, &asker, &mut response);
+    if let Some(offer) = offer.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+        leftover::close(client, offer);
+    }
     Ok(response)
 }
 
