@@ -73,10 +73,9 @@ impl<B: RequestBody> H1<B> {
         self.busy = true;
     }
 
-    /// Puts it aside: dropped from now on, it ends in order.
+    /// Gives it back: dropped from now on, it ends in order.
     pub(super) fn rest(&mut self) {
         self.busy = false;
-        self.since = Instant::now();
     }
 
     /// Returns where the body of the request reports to.
