@@ -231,3 +231,29 @@ async fn a_response_with_trailers_completes_and_keeps_its_connection() {
     let metrics = lab.metrics().await;
     assert!(metrics.contains("tidegate_attempts_total{pool=\"agents\",endpoint=\"a\",outcome=\"completed\"} 2"), "{metrics}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_not_idle_while_one_side_speaks() {
+    let endpoint = Bare::listen().await;
+    let lab = Plan::before(endpoint.address).route("timeouts: { idle: 400ms }").start().await;
+    let mut client = Wire::connect(lab.address()).await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+    let mut inside = endpoint.accept().await;
+    inside.head().await;
+    assert_eq!(inside.chunk().await, "hi");
+    inside.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    client.head().await;
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    for _ in 0..14 {
+        pace.tick().await;
+        inside.send("1\r\nx\r\n").await;
+        assert_eq!(client.chunk().await, "x");
+    }
+    for _ in 0..14 {
+        pace.tick().await;
+        client.send("1\r\ny\r\n").await;
+        assert_eq!(inside.chunk().await, "y");
+    }
+    inside.send("0\r\n\r\n").await;
+    assert_eq!(client.chunk().await, "");
+}
