@@ -127,7 +127,11 @@ impl Body for Download {
                 this.finish();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.cut(upstream::body_reason(&error))))),
+            Poll::Ready(Some(Err(error))) => {
+                // A broken upload ends the exchange, and looks like an endpoint that broke off.
+                let upload = this.held.as_ref().and_then(|held| held.upload.as_ref()?.cut());
+                Poll::Ready(Some(Err(this.cut(upload.unwrap_or_else(|| upstream::body_reason(&error))))))
+            }
             Poll::Pending if this.held.is_none() => Poll::Pending,
             Poll::Pending => this.idle.poll_expired(cx).map(|()| Some(Err(this.cut(Reason::IdleTimeout)))),
         }
