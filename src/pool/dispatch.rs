@@ -60,6 +60,9 @@ impl Service<Call> for Dispatch {
             Ok(member) => member,
             Err(reason) => return Box::pin(std::future::ready(Err(no_pick(&self.pool, &self.route, &call, reason)))),
         };
+        if let Some(tried) = &call.tried {
+            tried.replace(Some(member.clone()));
+        }
         // Before the first await: the attempt counts as in flight from the pick, so that a slow connect is seen.
         let attempt = Attempt::begin(member.endpoint.clone(), now);
         let timeouts = self.route.clone();
