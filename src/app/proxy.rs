@@ -210,31 +210,35 @@ impl Proxy {
         let access_log = snapshot.telemetry.access_log.as_ref();
         let next_log = self.logs.prepare(access_log).map_err(other)?;
         let next_admin = self.administration.prepare(&snapshot.admin).map_err(other)?;
+        // Set first, since only this tells whether it is understood; put back when the config is not taken.
+        self.set_level(&snapshot).map_err(other)?;
         self.note_fixed(&snapshot);
         self.services.access_log.store(self.logs.handle(&next_log).map(Arc::new));
-        let level = snapshot.telemetry.log.level.clone();
         let applied = self.services.registry.apply(snapshot).await;
         let report = match applied {
             Ok(report) => report,
             Err(error) => {
                 self.services.access_log.store(self.logs.handle(&super::logs::Next::Same).map(Arc::new));
+                if let Some(world) = self.services.registry.world() {
+                    self.set_level(&world.snapshot).map_err(other)?;
+                }
                 return Err(Refusal::Obstacles(error));
             }
         };
-        if let Some(log) = &self.log {
-            log.set_level(&level).context("the log level cannot be set").map_err(other)?;
-        }
+        // From here on nothing fails: the config is in force.
         if let Some(next) = next_admin {
-            self.administration
-                .replace(next, Arc::new(self.clone()))
-                .context("the admin server cannot be started")
-                .map_err(other)?;
+            self.administration.replace(next, Arc::new(self.clone()));
         }
         self.forget_removed();
         self.services.process.applied(report.generation);
         *self.state() = State { applied_at: Timestamp::now(), last_error: None, warnings, files };
         self.logs.keep(next_log).await;
         Ok(report)
+    }
+
+    fn set_level(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
+        let set = self.log.as_ref().map(|log| log.set_level(&snapshot.telemetry.log.level));
+        set.transpose().map(drop).context("the log level cannot be set")
     }
 
     /// Says which changes wait for the next start.
