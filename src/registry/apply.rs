@@ -191,13 +191,15 @@ impl Registry {
 
     /// Starts to follow new DNS names and stops to follow old ones.
     fn follow(self: &Arc<Self>, followers: &mut HashMap<Id, Follower>, world: &World) {
-        followers.retain(|name, follower| world.pools.get(name).is_some_and(|pool| pool.model.dns.as_ref() == Some(&follower.dns)));
+        followers.retain(|name, _| world.pools.get(name).is_some_and(|pool| pool.model.dns.is_some()));
         for (name, pool) in &world.pools {
             let Some(dns) = pool.model.dns.clone() else { continue };
-            if followers.contains_key(name) {
+            let old = followers.get(name);
+            if old.is_some_and(|old| old.dns == dns) {
                 continue;
             }
-            let addresses = Arc::new(ArcSwap::from_pointee(Vec::new()));
+            let known = old.filter(|old| old.dns.host == dns.host).map(|old| old.addresses.load_full());
+            let addresses = Arc::new(ArcSwap::new(known.unwrap_or_default()));
             let task = tokio::spawn(self.clone().follow_name(name.clone(), dns.clone(), addresses.clone())).abort_handle();
             followers.insert(name.clone(), Follower { dns, addresses, task });
         }
@@ -299,7 +301,9 @@ impl Builder<'_> {
     fn pools(&mut self, snapshot: &Snapshot, followers: &HashMap<Id, Follower>) -> BTreeMap<Id, Arc<LivePool>> {
         let mut live = BTreeMap::new();
         for (name, model) in &snapshot.pools {
-            let addresses = followers.get(name).filter(|follower| model.dns.as_ref() == Some(&follower.dns));
+            // Of the same name, even when it is followed otherwise from now on: no edit empties a pool.
+            let same_host = |follower: &&Follower| model.dns.as_ref().is_some_and(|dns| dns.host == follower.dns.host);
+            let addresses = followers.get(name).filter(same_host);
             let addresses = addresses.map(|follower| follower.addresses.load_full()).unwrap_or_default();
             let built = self.pool(model, &addresses);
             if let Some(pool) = self.note(built) {
