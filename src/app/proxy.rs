@@ -20,7 +20,7 @@ use crate::config::{Errors, Loaded};
 use crate::discovery::Resolver;
 use crate::ingress::{self, Services};
 use crate::model::{Bind, Id, Snapshot};
-use crate::registry::{ApplyError, Crew, Registry, Report};
+use crate::registry::{ApplyError, Crew, Registry, Report, World};
 use crate::telemetry::log;
 use crate::telemetry::metrics::{self, Process, ReloadResult};
 use crate::upstream::Lookup;
@@ -112,6 +112,16 @@ fn worker_count(snapshot: &Snapshot) -> usize {
     snapshot.workers.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from).max(1)
 }
 
+/// Forgets the figures of what `world` does not have; also after DNS took an endpoint away.
+fn forget_removed(metrics: &metrics::Registry, world: &World) {
+    let endpoints = world.pools.iter().flat_map(|(name, pool)| {
+        let members = pool.members.load();
+        members.set.endpoints().iter().map(|endpoint| (name.clone(), endpoint.spec.id.clone())).collect::<Vec<_>>()
+    });
+    let routes = world.snapshot.routes.iter().map(|route| &route.name);
+    metrics.retain(world.listeners.keys(), routes, &endpoints.collect());
+}
+
 impl Proxy {
     /// Starts the proxy from `source`: from nothing to the first config is a reload like any other.
     ///
@@ -136,6 +146,8 @@ impl Proxy {
             lookup: lookup(resolver),
             instance: fastrand::u64(..),
         });
+        let metrics = services.metrics.clone();
+        services.registry.on_change(move |world| forget_removed(&metrics, world));
         let proxy = Arc::new(Self {
             source,
             services,
@@ -229,7 +241,6 @@ impl Proxy {
         if let Some(next) = next_admin {
             self.administration.replace(next, Arc::new(self.clone()));
         }
-        self.forget_removed();
         self.services.process.applied(report.generation);
         *self.state() = State { applied_at: Timestamp::now(), last_error: None, warnings, files };
         self.logs.keep(next_log).await;
@@ -250,16 +261,6 @@ impl Proxy {
         if world.snapshot.telemetry.log.format != new.telemetry.log.format {
             warn!("A change of `telemetry.log.format` takes effect at the next start.");
         }
-    }
-
-    fn forget_removed(&self) {
-        let Some(world) = self.services.registry.world() else { return };
-        let endpoints = world.pools.iter().flat_map(|(name, pool)| {
-            let members = pool.members.load();
-            members.set.endpoints().iter().map(|endpoint| (name.clone(), endpoint.spec.id.clone())).collect::<Vec<_>>()
-        });
-        let routes = world.snapshot.routes.iter().map(|route| &route.name);
-        self.services.metrics.retain(world.listeners.keys(), routes, &endpoints.collect());
     }
 
     pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {
