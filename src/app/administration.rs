@@ -32,7 +32,15 @@ struct Server {
 #[derive(Debug)]
 pub(super) struct Next {
     settings: Admin,
-    socket: Option<TcpListener>,
+    bound: Option<Bound>,
+}
+
+/// A socket that is ready to be served.
+#[derive(Debug)]
+struct Bound {
+    socket: TcpListener,
+    address: SocketAddr,
+    listener: tokio::net::TcpListener,
 }
 
 impl Administration {
@@ -51,17 +59,14 @@ impl Administration {
                 Some(bound.map_err(|error| anyhow!("the admin server cannot listen on {address}: {}", registry::why_not(&error)))?)
             }
         };
-        Ok(Some(Next { settings: settings.clone(), socket }))
+        let bound = socket.map(Bound::new).transpose()?;
+        Ok(Some(Next { settings: settings.clone(), bound }))
     }
 
     /// Stops what ran, and starts `next`.
-    pub(super) fn replace(&self, next: Next, control: Arc<dyn Control>) -> io::Result<()> {
-        let started = match next.socket {
-            None => None,
-            Some(socket) => Some(start(next.settings, socket, control)?),
-        };
-        *self.lock() = started;
-        Ok(())
+    pub(super) fn replace(&self, next: Next, control: Arc<dyn Control>) {
+        let Next { settings, bound } = next;
+        *self.lock() = bound.map(|bound| start(settings, bound, control));
     }
 
     pub(super) fn address(&self) -> Option<SocketAddr> {
@@ -74,10 +79,17 @@ impl Administration {
     }
 }
 
-fn start(settings: Admin, socket: TcpListener, control: Arc<dyn Control>) -> io::Result<Server> {
-    let address = socket.local_addr()?;
-    socket.set_nonblocking(true)?;
-    let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
+impl Bound {
+    /// Does everything that can fail.
+    fn new(socket: TcpListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let listener = tokio::net::TcpListener::from_std(socket.try_clone()?)?;
+        Ok(Self { address: socket.local_addr()?, socket, listener })
+    }
+}
+
+fn start(settings: Admin, bound: Bound, control: Arc<dyn Control>) -> Server {
+    let Bound { socket, address, listener } = bound;
     let (stop, stopped) = oneshot::channel::<()>();
     let who = Settings { address: address.ip(), token: settings.token.clone() };
     // Owned by its `Server`: it ends when the sender is dropped.
@@ -89,5 +101,5 @@ fn start(settings: Admin, socket: TcpListener, control: Arc<dyn Control>) -> io:
             error!(%error, "The admin server has stopped.");
         }
     });
-    Ok(Server { settings, socket, address, _stop: stop })
+    Server { settings, socket, address, _stop: stop }
 }

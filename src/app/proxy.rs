@@ -20,7 +20,7 @@ use crate::config::{Errors, Loaded};
 use crate::discovery::Resolver;
 use crate::ingress::{self, Services};
 use crate::model::{Bind, Id, Snapshot};
-use crate::registry::{ApplyError, Crew, Registry, Report};
+use crate::registry::{ApplyError, Crew, Registry, Report, World};
 use crate::telemetry::log;
 use crate::telemetry::metrics::{self, Process, ReloadResult};
 use crate::upstream::Lookup;
@@ -112,6 +112,16 @@ fn worker_count(snapshot: &Snapshot) -> usize {
     snapshot.workers.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from).max(1)
 }
 
+/// Forgets the figures of what `world` does not have; also after DNS took an endpoint away.
+fn forget_removed(metrics: &metrics::Registry, world: &World) {
+    let endpoints = world.pools.iter().flat_map(|(name, pool)| {
+        let members = pool.members.load();
+        members.set.endpoints().iter().map(|endpoint| (name.clone(), endpoint.spec.id.clone())).collect::<Vec<_>>()
+    });
+    let routes = world.snapshot.routes.iter().map(|route| &route.name);
+    metrics.retain(world.listeners.keys(), routes, &endpoints.collect());
+}
+
 impl Proxy {
     /// Starts the proxy from `source`: from nothing to the first config is a reload like any other.
     ///
@@ -136,6 +146,8 @@ impl Proxy {
             lookup: lookup(resolver),
             instance: fastrand::u64(..),
         });
+        let metrics = services.metrics.clone();
+        services.registry.on_change(move |world| forget_removed(&metrics, world));
         let proxy = Arc::new(Self {
             source,
             services,
@@ -210,31 +222,34 @@ impl Proxy {
         let access_log = snapshot.telemetry.access_log.as_ref();
         let next_log = self.logs.prepare(access_log).map_err(other)?;
         let next_admin = self.administration.prepare(&snapshot.admin).map_err(other)?;
+        // Set first, since only this tells whether it is understood; put back when the config is not taken.
+        self.set_level(&snapshot).map_err(other)?;
         self.note_fixed(&snapshot);
         self.services.access_log.store(self.logs.handle(&next_log).map(Arc::new));
-        let level = snapshot.telemetry.log.level.clone();
         let applied = self.services.registry.apply(snapshot).await;
         let report = match applied {
             Ok(report) => report,
             Err(error) => {
                 self.services.access_log.store(self.logs.handle(&super::logs::Next::Same).map(Arc::new));
+                if let Some(world) = self.services.registry.world() {
+                    self.set_level(&world.snapshot).map_err(other)?;
+                }
                 return Err(Refusal::Obstacles(error));
             }
         };
-        if let Some(log) = &self.log {
-            log.set_level(&level).context("the log level cannot be set").map_err(other)?;
-        }
+        // From here on nothing fails: the config is in force.
         if let Some(next) = next_admin {
-            self.administration
-                .replace(next, Arc::new(self.clone()))
-                .context("the admin server cannot be started")
-                .map_err(other)?;
+            self.administration.replace(next, Arc::new(self.clone()));
         }
-        self.forget_removed();
         self.services.process.applied(report.generation);
         *self.state() = State { applied_at: Timestamp::now(), last_error: None, warnings, files };
         self.logs.keep(next_log).await;
         Ok(report)
+    }
+
+    fn set_level(&self, snapshot: &Snapshot) -> anyhow::Result<()> {
+        let set = self.log.as_ref().map(|log| log.set_level(&snapshot.telemetry.log.level));
+        set.transpose().map(drop).context("the log level cannot be set")
     }
 
     /// Says which changes wait for the next start.
@@ -246,16 +261,6 @@ impl Proxy {
         if world.snapshot.telemetry.log.format != new.telemetry.log.format {
             warn!("A change of `telemetry.log.format` takes effect at the next start.");
         }
-    }
-
-    fn forget_removed(&self) {
-        let Some(world) = self.services.registry.world() else { return };
-        let endpoints = world.pools.iter().flat_map(|(name, pool)| {
-            let members = pool.members.load();
-            members.set.endpoints().iter().map(|endpoint| (name.clone(), endpoint.spec.id.clone())).collect::<Vec<_>>()
-        });
-        let routes = world.snapshot.routes.iter().map(|route| &route.name);
-        self.services.metrics.retain(world.listeners.keys(), routes, &endpoints.collect());
     }
 
     pub(super) fn state(&self) -> std::sync::MutexGuard<'_, State> {

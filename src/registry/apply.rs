@@ -4,8 +4,8 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::io;
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
 use tokio::task::AbortHandle;
@@ -91,12 +91,16 @@ impl fmt::Display for ApplyError {
 
 impl std::error::Error for ApplyError {}
 
+/// Called when every worker has a changed world, or the changed members of one of its pools.
+type OnChange = Box<dyn Fn(&World) + Send + Sync>;
+
 /// Holds the world, and is the only one to replace it.
 pub struct Registry {
     world: ArcSwapOption<World>,
     crew: Arc<Crew>,
     resolver: Resolver,
     listeners_made: AtomicU64,
+    changed: OnceLock<OnChange>,
     /// One change at a time; guards what follows the names of DNS.
     changing: tokio::sync::Mutex<HashMap<Id, Follower>>,
 }
@@ -135,6 +139,7 @@ impl Registry {
             crew,
             resolver,
             listeners_made: AtomicU64::new(0),
+            changed: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
         })
     }
@@ -142,6 +147,18 @@ impl Registry {
     /// Returns the world; `None` before the first snapshot was applied.
     pub fn world(&self) -> Option<Arc<World>> {
         self.world.load_full()
+    }
+
+    /// Lets `hear` know of every change, one at a time; only the first caller is heard.
+    pub fn on_change(&self, hear: impl Fn(&World) + Send + Sync + 'static) {
+        // The composition root calls this once.
+        let _ = self.changed.set(Box::new(hear));
+    }
+
+    fn tell(&self, world: &World) {
+        if let Some(hear) = self.changed.get() {
+            hear(world);
+        }
     }
 
     /// Returns the workers.
@@ -174,6 +191,7 @@ impl Registry {
         let left = old.iter().flat_map(|world| world.listeners.values()).filter(|old| !kept(old));
         left.for_each(|old| old.sockets.close());
         self.crew.post_all(|done| Command::Apply(world.clone(), done)).await;
+        self.tell(&world);
         self.follow(&mut followers, &world);
         Ok(report)
     }
@@ -191,13 +209,15 @@ impl Registry {
 
     /// Starts to follow new DNS names and stops to follow old ones.
     fn follow(self: &Arc<Self>, followers: &mut HashMap<Id, Follower>, world: &World) {
-        followers.retain(|name, follower| world.pools.get(name).is_some_and(|pool| pool.model.dns.as_ref() == Some(&follower.dns)));
+        followers.retain(|name, _| world.pools.get(name).is_some_and(|pool| pool.model.dns.is_some()));
         for (name, pool) in &world.pools {
             let Some(dns) = pool.model.dns.clone() else { continue };
-            if followers.contains_key(name) {
+            let old = followers.get(name);
+            if old.is_some_and(|old| old.dns == dns) {
                 continue;
             }
-            let addresses = Arc::new(ArcSwap::from_pointee(Vec::new()));
+            let known = old.filter(|old| old.dns.host == dns.host).map(|old| old.addresses.load_full());
+            let addresses = Arc::new(ArcSwap::new(known.unwrap_or_default()));
             let task = tokio::spawn(self.clone().follow_name(name.clone(), dns.clone(), addresses.clone())).abort_handle();
             followers.insert(name.clone(), Follower { dns, addresses, task });
         }
@@ -228,6 +248,7 @@ impl Registry {
                 info!(pool = %name, endpoints = members.set.len(), "Members changed.");
                 pool.members.store(Arc::new(members));
                 self.crew.post_all(|done| Command::Members(name.clone(), done)).await;
+                self.tell(&world);
             }
             Err(error) => warn!(pool = %name, %error, "Discovered endpoints cannot be used."),
         }
@@ -299,7 +320,9 @@ impl Builder<'_> {
     fn pools(&mut self, snapshot: &Snapshot, followers: &HashMap<Id, Follower>) -> BTreeMap<Id, Arc<LivePool>> {
         let mut live = BTreeMap::new();
         for (name, model) in &snapshot.pools {
-            let addresses = followers.get(name).filter(|follower| model.dns.as_ref() == Some(&follower.dns));
+            // Of the same name, even when it is followed otherwise from now on: no edit empties a pool.
+            let same_host = |follower: &&Follower| model.dns.as_ref().is_some_and(|dns| dns.host == follower.dns.host);
+            let addresses = followers.get(name).filter(same_host);
             let addresses = addresses.map(|follower| follower.addresses.load_full()).unwrap_or_default();
             let built = self.pool(model, &addresses);
             if let Some(pool) = self.note(built) {
