@@ -22,7 +22,6 @@ mod limits;
 mod observability;
 mod reload;
 mod routes;
-mod routing;
 mod smoke;
 mod sockets;
 mod sse;
