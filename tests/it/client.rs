@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
-use crate::lab::{Answer, Body, Http1, full, read, soon};
+use crate::lab::{Answer, Body, Http1, full, soon};
 
 /// A client's HTTP/2 connection with prior knowledge.
 pub struct Http2 {
@@ -29,11 +29,6 @@ impl Http2 {
     pub async fn send(&mut self, request: Request<Body>) -> hyper::Result<Response<Incoming>> {
         soon(self.send.ready()).await?;
         soon(self.send.send_request(request)).await
-    }
-
-    /// Sends a request and reads the whole response.
-    pub async fn ask(&mut self, request: Request<Body>) -> Answer {
-        read(self.send(request).await.expect("a response")).await
     }
 
     /// Waits for the end of the connection.
