@@ -9,9 +9,9 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::StatusCode;
+use http::header::WWW_AUTHENTICATE;
+use http::{HeaderValue, StatusCode};
 use tokio::net::TcpListener;
-use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::api::{self, Problem};
@@ -19,7 +19,7 @@ use super::auth::Guard;
 use super::handles::Control;
 use crate::model::Secret;
 
-/// Requests here are small.
+/// Requests here are small. Kept by the one page that reads a body, so that the refusal is a problem document as well.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
 /// A reload waits for every worker; nothing else takes this long.
@@ -43,7 +43,6 @@ fn router(control: Arc<dyn Control>, settings: Settings) -> Router {
         .fallback(api::unknown_page)
         .method_not_allowed_fallback(api::wrong_method)
         .layer(middleware::map_response(api::no_store))
-        .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT))
         .with_state(control)
 }
@@ -51,7 +50,14 @@ fn router(control: Arc<dyn Control>, settings: Settings) -> Router {
 async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match guard.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(denied) => Problem::new(denied.status, denied.detail).into_response(),
+        Err(denied) => {
+            let mut response = Problem::new(denied.status, denied.detail).into_response();
+            if denied.status == StatusCode::UNAUTHORIZED {
+                // RFC 9110 section 15.5.2: who asks for credentials says which.
+                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            }
+            response
+        }
     }
 }
 
