@@ -149,7 +149,10 @@ impl Record {
             None => &self.view.unrouted,
         };
         counters.ended(&Ended { status: self.status, outcome, duration, first_byte: self.first_byte, received, sent: self.sent });
-        if let (Some(log), Some(line)) = (&self.view.access_log, &self.line) {
+        if let Some(log) = &self.view.access_log {
+            // None when the head was refused before anything in it could be relied on: who sent it and why still belong in the log.
+            let line = self.line.as_deref();
+            let field = |value: fn(&Line) -> Option<&HeaderValue>| line.and_then(value).map(HeaderValue::as_bytes);
             let endpoint = self.member.as_ref().map(|member| &member.endpoint.spec.id);
             log.write(&access_log::Record {
                 listener: self.view.name.as_str(),
@@ -157,14 +160,14 @@ impl Record {
                 pool: self.member.as_ref().map(|member| member.pool.as_str()),
                 endpoint: endpoint.map(|id| id.as_str()),
                 client: self.client.peer,
-                method: line.method.as_str(),
-                host: line.host.as_ref().map(HeaderValue::as_bytes),
-                path: line.uri.path(),
-                protocol: line.version,
+                method: line.map_or("-", |line| line.method.as_str()),
+                host: field(|line| line.host.as_ref()),
+                path: line.map_or("-", |line| line.uri.path()),
+                protocol: line.map_or(Version::HTTP_11, |line| line.version),
                 status: self.status,
                 outcome,
-                request_id: line.request_id.as_ref().map(HeaderValue::as_bytes),
-                user_agent: line.user_agent.as_ref().map(HeaderValue::as_bytes),
+                request_id: field(|line| line.request_id.as_ref()),
+                user_agent: field(|line| line.user_agent.as_ref()),
                 bytes_in: received,
                 bytes_out: self.sent,
                 duration,
