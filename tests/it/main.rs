@@ -1,5 +1,6 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
+mod admin;
 mod agent;
 mod balancing;
 mod bodies;
@@ -13,11 +14,13 @@ mod grpc;
 mod http1;
 mod http2;
 mod lab;
+mod limits;
 mod reload;
 mod routing;
 mod smoke;
 mod sockets;
 mod sse;
+mod start;
 mod tls;
 mod watch;
 mod websocket;
