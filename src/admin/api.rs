@@ -15,6 +15,9 @@ use crate::model::Weight;
 
 type Shared = State<Arc<dyn Control>>;
 
+/// The longest detail of an error that no page made, in bytes.
+const MAX_DETAIL: usize = 1024;
+
 /// What there is, shown to whoever asks for something else.
 pub(super) const PAGES: [&str; 11] = [
     "GET /healthz",
@@ -173,6 +176,20 @@ async fn set_weight(
     let weight = change.weight.map(Weight::new).transpose();
     let weight = weight.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     Ok(Json(control.set_weight(&pool, &id, weight)?).into_response())
+}
+
+/// Errors that no page made are problem documents like all others.
+pub(super) async fn no_bare_errors(response: Response) -> Response {
+    let status = response.status();
+    let bare = response.headers().get(CONTENT_TYPE).is_none_or(|kind| kind.as_bytes().starts_with(b"text/"));
+    if !bare || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    // What says more than this in an error is not worth showing.
+    let told = axum::body::to_bytes(response.into_body(), MAX_DETAIL).await.unwrap_or_default();
+    let told = String::from_utf8_lossy(&told);
+    let title = status.canonical_reason().unwrap_or("Error");
+    Problem::new(status, if told.is_empty() { title } else { &told }).into_response()
 }
 
 /// Nothing here may be kept by a cache.

@@ -2,7 +2,8 @@
 //!
 //! Health and metrics are open. On a loopback address reading is open; elsewhere it needs the token when there is one. Writing needs the
 //! token when there is one, and is refused on an address that others can reach when there is none. A page in a browser must not write:
-//! requests from a foreign origin are refused, and so are those for a foreign host name (DNS rebinding).
+//! writes from a foreign origin are refused. Nor may it read what is open only because nobody else gets here: on a loopback address, every
+//! request for a foreign host name is refused (DNS rebinding).
 
 use std::net::IpAddr;
 
@@ -34,15 +35,18 @@ impl Guard {
     /// Tells whether a request to `/api` may pass.
     pub(super) fn check(&self, method: &Method, headers: &HeaderMap) -> Result<(), Denied> {
         let reads = matches!(*method, Method::GET | Method::HEAD);
+        let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
         if !reads {
-            same_site(headers, self.loopback)?;
+            same_origin(headers, host)?;
+        }
+        if self.loopback && !is_local(host) {
+            return Err(forbidden("on a loopback address, the host of a request is an IP address or localhost"));
         }
         match &self.token {
             None if reads || self.loopback => Ok(()),
-            None => Err(Denied {
-                status: StatusCode::FORBIDDEN,
-                detail: "writes are refused: the admin server can be reached from other machines and has no token (admin.token)",
-            }),
+            None => Err(forbidden(
+                "writes are refused: the admin server can be reached from other machines and has no token (admin.token)",
+            )),
             Some(_) if reads && self.loopback => Ok(()),
             Some(token) if bearer(headers).is_some_and(|shown| same(shown, token)) => Ok(()),
             Some(_) => Err(Denied {
@@ -62,20 +66,15 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
 }
 
-fn same_site(headers: &HeaderMap, loopback: bool) -> Result<(), Denied> {
-    let forbidden = |detail| Denied { status: StatusCode::FORBIDDEN, detail };
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
-    if let Some(origin) = headers.get(ORIGIN) {
-        let origin = origin.to_str().unwrap_or_default();
-        let of = origin.strip_prefix("http://").or(origin.strip_prefix("https://")).unwrap_or_default();
-        if of != host {
-            return Err(forbidden("writes from a page of another origin are refused"));
-        }
-    }
-    if loopback && !is_local(host) {
-        return Err(forbidden("writes need an IP address or localhost as host"));
-    }
-    Ok(())
+fn same_origin(headers: &HeaderMap, host: &str) -> Result<(), Denied> {
+    let Some(origin) = headers.get(ORIGIN) else { return Ok(()) };
+    let origin = origin.to_str().unwrap_or_default();
+    let of = origin.strip_prefix("http://").or(origin.strip_prefix("https://")).unwrap_or_default();
+    if of == host { Ok(()) } else { Err(forbidden("writes from a page of another origin are refused")) }
+}
+
+const fn forbidden(detail: &'static str) -> Denied {
+    Denied { status: StatusCode::FORBIDDEN, detail }
 }
 
 fn is_local(host: &str) -> bool {
@@ -141,5 +140,28 @@ mod tests {
         let own = headers(&[(ORIGIN, "http://127.0.0.1:9900")]);
         assert_eq!(guard.check(&Method::POST, &own), Ok(()));
         assert_eq!(guard.check(&Method::POST, &headers(&[(HOST, "[::1]:9900")])), Ok(()));
+    }
+
+    #[test]
+    fn a_foreign_host_name_reads_nothing_on_loopback() {
+        let rebound = headers(&[(HOST, "evil.example:9900")]);
+        for token in ["", "s3cret"] {
+            for method in [Method::GET, Method::HEAD] {
+                assert_eq!(guard(LOOPBACK, token).check(&method, &rebound).unwrap_err().status, StatusCode::FORBIDDEN);
+            }
+        }
+        let mut nameless = headers(&[]);
+        nameless.remove(HOST);
+        assert_eq!(guard(LOOPBACK, "").check(&Method::GET, &nameless).unwrap_err().status, StatusCode::FORBIDDEN);
+        for host in ["localhost:9900", "LOCALHOST", "[::1]:9900", "127.0.0.1"] {
+            assert_eq!(guard(LOOPBACK, "").check(&Method::GET, &headers(&[(HOST, host)])), Ok(()), "{host}");
+        }
+    }
+
+    #[test]
+    fn a_reachable_address_goes_by_any_name() {
+        let named = headers(&[(HOST, "gateway.example:9900"), (AUTHORIZATION, "Bearer s3cret")]);
+        assert_eq!(guard(REACHABLE, "s3cret").check(&Method::GET, &named), Ok(()));
+        assert_eq!(guard(REACHABLE, "s3cret").check(&Method::POST, &named), Ok(()));
     }
 }

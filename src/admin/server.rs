@@ -12,6 +12,7 @@ use axum::response::{IntoResponse, Response};
 use http::header::WWW_AUTHENTICATE;
 use http::{HeaderValue, StatusCode};
 use tokio::net::TcpListener;
+use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
 
 use super::api::{self, Problem};
@@ -19,7 +20,7 @@ use super::auth::Guard;
 use super::handles::Control;
 use crate::model::Secret;
 
-/// Requests here are small. Kept by the one page that reads a body, so that the refusal is a problem document as well.
+/// Requests here are small.
 pub(super) const MAX_BODY: usize = 64 * 1024;
 
 /// A reload waits for every worker; nothing else takes this long.
@@ -42,8 +43,11 @@ fn router(control: Arc<dyn Control>, settings: Settings) -> Router {
         .merge(api)
         .fallback(api::unknown_page)
         .method_not_allowed_fallback(api::wrong_method)
-        .layer(middleware::map_response(api::no_store))
+        .layer(RequestBodyLimitLayer::new(MAX_BODY))
         .layer(TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, TIMEOUT))
+        // Outermost: the layers below and the extractors answer as well.
+        .layer(middleware::map_response(api::no_bare_errors))
+        .layer(middleware::map_response(api::no_store))
         .with_state(control)
 }
 

@@ -68,13 +68,13 @@ pub(super) async fn run(worker: Rc<Worker>, slot: Rc<Slot>, socket: registry::So
             () = slot.stopped() => break,
         };
         match accepted {
-            Ok((socket, peer)) => worker.place(slot.number, socket, peer, slot.gate.enter().await),
+            Ok((socket, peer)) => worker.place(&slot, socket, peer, slot.gate.enter().await),
             Err(error) => rest_after(&slot, &error).await,
         }
     }
     let backlog = listening.into_backlog();
     while let Some((socket, peer)) = backlog.as_ref().ok().and_then(next_in) {
-        worker.place(slot.number, socket, peer, slot.gate.enter().await);
+        worker.place(&slot, socket, peer, slot.gate.enter().await);
     }
 }
 

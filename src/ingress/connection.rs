@@ -26,7 +26,7 @@ use super::service;
 use super::stream::{Rewound, Socket, Stream};
 use super::view::{Slot, View};
 use super::watch::{Order, Seat, Watched};
-use super::worker::{LocalExec, Worker};
+use super::worker::LocalExec;
 use crate::message::forwarded::{self, Peer, Scheme};
 use crate::message::framing::Guard;
 use crate::message::proxy_protocol::{self, Parsed};
@@ -73,9 +73,8 @@ pub(super) struct Accepted {
 }
 
 /// Serves one connection until it ends.
-pub(super) async fn serve(worker: Rc<Worker>, slot: Rc<Slot>, accepted: Accepted) {
+pub(super) async fn serve(slot: Rc<Slot>, seat: Rc<Seat>, accepted: Accepted) {
     let view = slot.view();
-    let seat = Rc::new(worker.connections.seat(slot.number, &view.timeouts));
     let _open = view.counters.accepted();
     let setup = establish(&view, accepted.socket, accepted.peer);
     let established = match until_ordered(&seat.watched, setup).await {

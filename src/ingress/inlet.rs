@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::stream::Stream;
 use super::watch::Progress;
 use crate::message::Refusal;
-use crate::message::framing::{Guard, Verdict};
+use crate::message::framing::{Guard, Scanned, Verdict};
 use crate::model::Reason;
 
 /// Takes the place of a refused head.
@@ -84,19 +84,37 @@ impl Inlet {
             self.progress.set_tunnel();
         }
         self.ready = scanned.pass;
-        self.judge(scanned.verdict);
+        self.judge(scanned);
     }
 
-    fn judge(&mut self, verdict: Verdict) {
-        match verdict {
+    fn judge(&mut self, scanned: Scanned) {
+        match scanned.verdict {
             Verdict::AllPassed => self.progress.head_complete(),
-            Verdict::NeedMore => self.progress.head_begun(),
-            Verdict::RefuseHead(refusal) => self.refuse_head(refusal),
-            Verdict::RefuseBody(refusal) => {
-                self.progress.refuse(self.heads_passed(), refusal);
-                self.held.truncate(self.ready);
-                self.ended = Ended::Broken;
+            Verdict::NeedMore => {
+                if scanned.pass > 0 {
+                    // What is incomplete now is another head than before.
+                    self.progress.head_complete();
+                }
+                self.progress.head_begun();
             }
+            Verdict::RefuseHead(refusal) => self.refuse_head(refusal),
+            Verdict::RefuseBody(refusal) => self.refuse_body(refusal),
+        }
+    }
+
+    fn refuse_body(&mut self, refusal: Refusal) {
+        self.progress.head_complete();
+        self.progress.refuse(self.heads_passed(), refusal);
+        self.held.truncate(self.ready);
+        self.ended = Ended::Broken;
+    }
+
+    /// The incomplete head, or trailer section, took too long.
+    fn expire(&mut self) {
+        if self.guard.as_ref().is_some_and(Guard::in_trailers) {
+            self.refuse_body(Refusal::new(Reason::RequestBodyTimeout, "the trailers did not arrive in time"));
+        } else {
+            self.refuse_head(Refusal::new(Reason::HeaderTimeout, "the request head did not arrive in time"));
         }
     }
 
@@ -132,7 +150,7 @@ impl Inlet {
             }
             self.held.extend_from_slice(&new[scanned.pass..]);
             buf.set_filled(before + scanned.pass);
-            self.judge(scanned.verdict);
+            self.judge(scanned);
         }
         Poll::Ready(Ok(()))
     }
@@ -158,7 +176,7 @@ impl AsyncRead for Inlet {
         let this = self.get_mut();
         let before = buf.filled().len();
         if this.progress.take_head_expired() && !this.held.is_empty() && this.ended == Ended::No {
-            this.refuse_head(Refusal::new(Reason::HeaderTimeout, "the request head did not arrive in time"));
+            this.expire();
         }
         loop {
             if this.ready > 0 {
@@ -195,6 +213,9 @@ impl Inlet {
 
     /// Tells whether the client may still be sending a request that will never be read.
     fn must_linger(&self) -> bool {
+        if self.progress.is_switched() {
+            return false;
+        }
         let unread = self.guard.as_ref().is_some_and(Guard::in_request);
         matches!(self.ended, Ended::Refused | Ended::Broken) || (unread && self.ended == Ended::No)
     }

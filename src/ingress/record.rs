@@ -40,8 +40,8 @@ pub(super) struct Record {
 /// What only the access log tells.
 #[derive(Debug)]
 struct Line {
-    method: Method,
-    uri: Uri,
+    /// `None` for a head that was refused.
+    target: Option<(Method, Uri)>,
     host: Option<HeaderValue>,
     version: Version,
     request_id: Option<HeaderValue>,
@@ -72,14 +72,26 @@ impl Record {
     pub(super) fn head(&mut self, method: &Method, uri: &Uri, version: Version, headers: &HeaderMap) {
         if self.view.access_log.is_some() {
             self.line = Some(Box::new(Line {
-                method: method.clone(),
-                uri: uri.clone(),
+                target: Some((method.clone(), uri.clone())),
                 host: headers.get(HOST).cloned(),
                 version,
                 request_id: None,
                 user_agent: headers.get(http::header::USER_AGENT).cloned(),
             }));
         }
+    }
+
+    /// The head was refused: only that much is known of it.
+    pub(super) fn refused_head(&mut self) {
+        if self.view.access_log.is_some() {
+            let version = Version::HTTP_11;
+            self.line = Some(Box::new(Line { target: None, host: None, version, request_id: None, user_agent: None }));
+        }
+    }
+
+    /// The protocol was switched: the socket belongs to the tunnel.
+    pub(super) fn switched(&self) {
+        self.client.seat.watched.progress.set_switched();
     }
 
     pub(super) fn request_id(&mut self, id: &HeaderValue) {
@@ -149,10 +161,7 @@ impl Record {
             None => &self.view.unrouted,
         };
         counters.ended(&Ended { status: self.status, outcome, duration, first_byte: self.first_byte, received, sent: self.sent });
-        if let Some(log) = &self.view.access_log {
-            // None when the head was refused before anything in it could be relied on: who sent it and why still belong in the log.
-            let line = self.line.as_deref();
-            let field = |value: fn(&Line) -> Option<&HeaderValue>| line.and_then(value).map(HeaderValue::as_bytes);
+        if let (Some(log), Some(line)) = (&self.view.access_log, &self.line) {
             let endpoint = self.member.as_ref().map(|member| &member.endpoint.spec.id);
             log.write(&access_log::Record {
                 listener: self.view.name.as_str(),
@@ -160,14 +169,14 @@ impl Record {
                 pool: self.member.as_ref().map(|member| member.pool.as_str()),
                 endpoint: endpoint.map(|id| id.as_str()),
                 client: self.client.peer,
-                method: line.map_or("-", |line| line.method.as_str()),
-                host: field(|line| line.host.as_ref()),
-                path: line.map_or("-", |line| line.uri.path()),
-                protocol: line.map_or(Version::HTTP_11, |line| line.version),
+                method: line.target.as_ref().map_or("-", |(method, _)| method.as_str()),
+                host: line.host.as_ref().map(HeaderValue::as_bytes),
+                path: line.target.as_ref().map_or("-", |(_, uri)| uri.path()),
+                protocol: line.version,
                 status: self.status,
                 outcome,
-                request_id: field(|line| line.request_id.as_ref()),
-                user_agent: field(|line| line.user_agent.as_ref()),
+                request_id: line.request_id.as_ref().map(HeaderValue::as_bytes),
+                user_agent: line.user_agent.as_ref().map(HeaderValue::as_bytes),
                 bytes_in: received,
                 bytes_out: self.sent,
                 duration,

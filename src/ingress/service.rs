@@ -59,6 +59,11 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     let mut asker =
         Asker { method: request.method().clone(), kind: Kind::of(request.headers()), version: request.version(), request_id: None };
     let answered = if let Some(refusal) = client.seat.watched.progress.refusal_of(index) {
+        // The request in hand is only a substitute: there is nothing to tell of it but that it was refused.
+        let id = request_id::generate(fastrand::u128(..));
+        record.refused_head();
+        record.request_id(&id);
+        asker.request_id = Some(id);
         Err((record, refusal.into()))
     } else {
         record.head(request.method(), request.uri(), request.version(), request.headers());
@@ -76,8 +81,9 @@ fn last_words(client: &Client, asker: &Asker, response: &mut Response<ReplyBody>
     }
     let progress = &client.seat.watched.progress;
     // After a refused switch the client may have sent bytes that nobody has checked.
-    let switch_refused = progress.is_tunnel() && response.status() != StatusCode::SWITCHING_PROTOCOLS;
-    if asker.version < Version::HTTP_2 && (switch_refused || progress.is_ending()) {
+    let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+    let closes = !switched && (progress.is_tunnel() || progress.is_ending());
+    if asker.version < Version::HTTP_2 && closes {
         response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
     }
 }
@@ -272,6 +278,7 @@ fn hand_over(
             hop::restore_upgrade(response.headers_mut(), protocol);
             let endpoint_side = hyper::upgrade::on(&mut response);
             let (head, body) = response.into_parts();
+            record.switched();
             upgrade::tunnel(client_side, endpoint_side, body, route.model.timeouts.idle, record);
             Response::from_parts(head, ReplyBody::switched())
         }

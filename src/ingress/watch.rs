@@ -52,6 +52,7 @@ pub(super) struct Progress {
     ending_since: AtomicU64,
     head_expired: AtomicBool,
     tunnel: AtomicBool,
+    switched: AtomicBool,
     refusal: OnceLock<(u64, Refusal)>,
 }
 
@@ -69,6 +70,7 @@ impl Progress {
             ending_since: AtomicU64::new(0),
             head_expired: AtomicBool::new(false),
             tunnel: AtomicBool::new(false),
+            switched: AtomicBool::new(false),
             refusal: OnceLock::new(),
         }
     }
@@ -104,6 +106,10 @@ impl Progress {
     /// The whole head is here.
     pub(super) fn head_complete(&self) {
         clear(&self.head_since);
+        // An expiry that nobody has acted on was about this head, not the next.
+        if self.head_expired.load(Relaxed) {
+            self.head_expired.store(false, Relaxed);
+        }
     }
 
     /// The client takes no bytes.
@@ -155,6 +161,16 @@ impl Progress {
     /// Tells whether the last head asked for a protocol switch.
     pub(super) fn is_tunnel(&self) -> bool {
         self.tunnel.load(Relaxed)
+    }
+
+    /// The protocol was switched: what comes belongs to the tunnel.
+    pub(super) fn set_switched(&self) {
+        self.switched.store(true, Relaxed);
+    }
+
+    /// Tells whether the protocol was switched.
+    pub(super) fn is_switched(&self) -> bool {
+        self.switched.load(Relaxed)
     }
 
     /// Returns why request number `index` is refused.

@@ -16,7 +16,7 @@ use std::time::Duration;
 use hyper::rt::Executor;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -72,6 +72,10 @@ pub(super) struct Worker {
     slots: RefCell<HashMap<u64, Rc<Slot>>>,
     pools: RefCell<HashMap<Id, Pool>>,
     sweep_every: Cell<Duration>,
+    /// Which world is in force.
+    generation: Cell<u64>,
+    /// Told when an accept loop has ended.
+    deafened: Notify,
 }
 
 impl std::fmt::Debug for Worker {
@@ -137,6 +141,8 @@ impl Worker {
             slots: RefCell::default(),
             pools: RefCell::default(),
             sweep_every: Cell::new(sweep_interval(std::iter::empty())),
+            generation: Cell::new(0),
+            deafened: Notify::new(),
         }
     }
 
@@ -167,7 +173,10 @@ impl Worker {
                 self.take_members(&pool);
                 let _ = done.send(());
             }
-            Command::Adopt(adopted) => self.adopt(adopted),
+            Command::Adopt(adopted) => {
+                self.services.registry.crew().note_offer(self.index, -1);
+                self.adopt(adopted);
+            }
             Command::Drain(done) => self.drain(done),
             // Taken out of the mailbox by `listen`.
             Command::Stop => {}
@@ -179,6 +188,7 @@ impl Worker {
     }
 
     fn apply(self: &Rc<Self>, world: &World) {
+        self.generation.set(world.generation);
         self.apply_pools(world);
         let pools = self.pools.borrow().iter().map(|(name, (_, local))| (name.clone(), local.clone())).collect();
         let forwarding = &world.snapshot.forwarding;
@@ -247,12 +257,16 @@ impl Worker {
             Some(Ok(socket)) => {
                 let worker = self.clone();
                 tokio::task::spawn_local(async move {
-                    accept::run(worker, slot.clone(), socket).await;
+                    accept::run(worker.clone(), slot.clone(), socket).await;
                     slot.set_deaf();
+                    worker.deafened.notify_waiters();
                 });
             }
-            Some(Err(error)) => warn!(listener = %live.model.name, %error, "Cannot accept: no handle to the socket."),
-            None => warn!(listener = %live.model.name, "Cannot accept: no socket for this worker."),
+            none => {
+                slot.set_deaf();
+                let error = none.and_then(Result::err);
+                warn!(listener = %live.model.name, ?error, "Cannot accept: no socket for this worker.");
+            }
         }
     }
 
@@ -268,46 +282,63 @@ impl Worker {
         self.connections.last_call(None);
         let worker = self.clone();
         tokio::task::spawn_local(async move {
+            // First those that are in the backlogs, or they would find nobody.
+            worker.deaf().await;
             worker.connections.empty().await;
             let _ = done.send(());
         });
     }
 
-    /// Gives an accepted connection to whoever has room.
-    pub(super) fn place(self: &Rc<Self>, listener: u64, socket: Socket, peer: Option<SocketAddr>, pass: Pass) {
+    /// Waits until nothing is accepted any more.
+    async fn deaf(&self) {
+        loop {
+            let deafened = self.deafened.notified();
+            if self.slots.borrow().values().all(|slot| slot.is_deaf()) {
+                return;
+            }
+            deafened.await;
+        }
+    }
+
+    /// Gives a connection that `slot` accepted to whoever has room.
+    pub(super) fn place(self: &Rc<Self>, slot: &Rc<Slot>, socket: Socket, peer: Option<SocketAddr>, pass: Pass) {
         let crew = self.services.registry.crew();
-        let Some(other) = crew.better_than(self.index) else {
-            return self.serve(listener, socket, peer, pass);
+        // Where a listener is leaving, another worker may have left already.
+        let Some(other) = crew.better_than(self.index).filter(|_| !slot.is_stopping()) else {
+            return self.serve(slot.clone(), socket, peer, pass);
         };
         let stream = match socket.into_std() {
             Ok(stream) => stream,
             Err(error) => return warn!(%error, "A connection was lost between two workers."),
         };
-        let adopted = Adopted { listener, stream, peer, pass };
+        let adopted = Adopted { listener: slot.number, stream, peer, pass };
+        crew.note_offer(other, 1);
         if let Err(Command::Adopt(adopted)) = crew.post(other, Command::Adopt(adopted)) {
+            crew.note_offer(other, -1);
             self.adopt(adopted);
         }
     }
 
     fn adopt(self: &Rc<Self>, adopted: Adopted) {
         let Adopted { listener, stream, peer, pass } = adopted;
-        match Socket::from_std(stream) {
-            Ok(socket) => self.serve(listener, socket, peer, pass),
-            Err(error) => warn!(%error, "A connection was lost between two workers."),
-        }
-    }
-
-    fn serve(self: &Rc<Self>, listener: u64, socket: Socket, peer: Option<SocketAddr>, pass: Pass) {
         let mut slot = self.slots.borrow().get(&listener).cloned();
         if slot.is_none()
-            && let Some(world) = self.services.registry.world()
+            && let Some(world) = self.services.registry.world().filter(|world| world.generation > self.generation.get())
         {
             // Another worker has the new world already, and its connection overtook our command.
             self.apply(&world);
             slot = self.slots.borrow().get(&listener).cloned();
         }
-        if let Some(slot) = slot {
-            tokio::task::spawn_local(connection::serve(self.clone(), slot, Accepted { socket, peer, pass }));
+        match (slot, Socket::from_std(stream)) {
+            (Some(slot), Ok(socket)) => self.serve(slot, socket, peer, pass),
+            (None, _) => warn!(listener, "A connection was lost: its listener has gone."),
+            (_, Err(error)) => warn!(%error, "A connection was lost between two workers."),
         }
+    }
+
+    fn serve(self: &Rc<Self>, slot: Rc<Slot>, socket: Socket, peer: Option<SocketAddr>, pass: Pass) {
+        // Seated here and not in its task, so that whoever counts connections never misses one that is about to begin.
+        let seat = Rc::new(self.connections.seat(slot.number, &slot.view().timeouts));
+        tokio::task::spawn_local(connection::serve(slot, seat, Accepted { socket, peer, pass }));
     }
 }

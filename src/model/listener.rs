@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::duration::written;
 use super::{Bind, Id};
 
 /// A socket that Tidegate accepts on.
@@ -105,12 +106,16 @@ impl Default for Limits {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ListenerTimeouts {
     /// From accept to the end of the PROXY header and TLS handshake.
+    #[serde(serialize_with = "written")]
     pub handshake: Duration,
     /// From the first byte of a request head (or the start of the connection) to its end.
+    #[serde(serialize_with = "written")]
     pub header: Duration,
     /// Between the end of a response and the next request.
+    #[serde(serialize_with = "written")]
     pub keep_alive: Duration,
     /// How long a client may take none of the bytes that wait for it.
+    #[serde(serialize_with = "written")]
     pub write: Duration,
 }
 

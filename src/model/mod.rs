@@ -3,6 +3,7 @@
 //! Nothing here does anything: no clock, no socket, no lock. A [`Snapshot`] is what `config` yields and `registry` applies.
 
 mod address;
+mod duration;
 mod failure;
 mod id;
 mod listener;

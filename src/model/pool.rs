@@ -7,6 +7,7 @@ use std::time::Duration;
 use http::HeaderName;
 use serde::Serialize;
 
+use super::duration::written;
 use super::{Address, Id, Weight};
 
 /// A named group of interchangeable endpoints.
@@ -25,6 +26,7 @@ pub struct Pool {
     /// Every address of a DNS name becomes an endpoint.
     pub dns: Option<Dns>,
     /// How long a new endpoint's weight grows from 10% to 100%.
+    #[serde(serialize_with = "written")]
     pub slow_start: Option<Duration>,
     /// How the endpoints are reached.
     pub upstream: Upstream,
@@ -132,8 +134,10 @@ pub struct Dns {
     /// The port of every endpoint.
     pub port: u16,
     /// The shortest time between two look-ups, whatever the record's time to live.
+    #[serde(serialize_with = "written")]
     pub min_interval: Duration,
     /// The longest time between two look-ups.
+    #[serde(serialize_with = "written")]
     pub max_interval: Duration,
 }
 
@@ -145,8 +149,10 @@ pub struct Upstream {
     /// TLS, when it is spoken.
     pub tls: Option<UpstreamTls>,
     /// From the pick to an open connection, TLS included.
+    #[serde(serialize_with = "written")]
     pub connect_timeout: Duration,
     /// How long an unused connection is kept.
+    #[serde(serialize_with = "written")]
     pub idle_timeout: Duration,
     /// Unused connections kept for each worker and endpoint.
     pub max_idle: u32,

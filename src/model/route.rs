@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::{Serialize, Serializer};
 
 use super::Id;
+use super::duration::written;
 
 /// A match on a request, and the policies for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -173,12 +174,16 @@ pub struct Rewrite {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RouteTimeouts {
     /// From the request's head to the last byte of the response.
+    #[serde(serialize_with = "written")]
     pub total: Option<Duration>,
     /// From the pick of an endpoint to the last byte of its response.
+    #[serde(serialize_with = "written")]
     pub attempt: Option<Duration>,
     /// From the request sent to the response's head.
+    #[serde(serialize_with = "written")]
     pub first_byte: Option<Duration>,
     /// Between two parts of a body, in either direction.
+    #[serde(serialize_with = "written")]
     pub idle: Option<Duration>,
 }
 

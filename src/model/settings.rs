@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use super::duration::written;
 use super::{IpRange, Secret};
 
 /// The admin server.
@@ -87,8 +88,10 @@ impl Default for Log {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Drain {
     /// From not ready to not accepting.
+    #[serde(serialize_with = "written")]
     pub delay: Duration,
     /// How long running requests may take to end.
+    #[serde(serialize_with = "written")]
     pub timeout: Duration,
 }
 

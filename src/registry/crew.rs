@@ -1,6 +1,6 @@
 //! The workers, as those who talk to them see them: where to post a command, and how many connections each has.
 
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 use tokio::sync::mpsc::UnboundedSender;
@@ -23,6 +23,14 @@ pub struct Crew {
 struct Post {
     commands: ArcSwapOption<UnboundedSender<Command>>,
     open: AtomicUsize,
+    /// Connections on their way to it from other workers.
+    offered: AtomicIsize,
+}
+
+impl Post {
+    fn load(&self) -> usize {
+        self.open.load(Relaxed).saturating_add_signed(self.offered.load(Relaxed))
+    }
 }
 
 impl Crew {
@@ -40,6 +48,7 @@ impl Crew {
     pub fn attach(&self, worker: usize, commands: UnboundedSender<Command>) {
         if let Some(post) = self.posts.get(worker) {
             post.open.store(0, Relaxed);
+            post.offered.store(0, Relaxed);
             post.commands.store(Some(commands.into()));
         }
     }
@@ -83,6 +92,14 @@ impl Crew {
         }
     }
 
+    /// Notes that connections were offered to a worker, or that it has got them (negative): a burst must not go to one worker whole, because
+    /// nobody has counted it there yet.
+    pub fn note_offer(&self, worker: usize, change: isize) {
+        if let Some(post) = self.posts.get(worker) {
+            post.offered.fetch_add(change, Relaxed);
+        }
+    }
+
     /// Returns how many connections all workers have.
     pub fn open(&self) -> usize {
         self.posts.iter().map(|post| post.open.load(Relaxed)).sum()
@@ -93,8 +110,8 @@ impl Crew {
         if self.posts.len() < 2 {
             return None;
         }
-        let mine = self.posts.get(worker)?.open.load(Relaxed);
-        let (least, open) = self.posts.iter().map(|post| post.open.load(Relaxed)).enumerate().min_by_key(|&(_, open)| open)?;
+        let mine = self.posts.get(worker)?.load();
+        let (least, open) = self.posts.iter().map(Post::load).enumerate().min_by_key(|&(_, open)| open)?;
         (mine >= open + SLACK + open / 8).then_some(least)
     }
 }
@@ -113,6 +130,17 @@ mod tests {
         assert_eq!(crew.better_than(2), None);
         assert_eq!(crew.better_than(1), None);
         assert_eq!(Crew::new(1).better_than(0), None);
+    }
+
+    #[test]
+    fn what_is_on_its_way_counts() {
+        let crew = Crew::new(2);
+        crew.set_open(0, 4);
+        assert_eq!(crew.better_than(0), Some(1));
+        crew.note_offer(1, 3);
+        assert_eq!(crew.better_than(0), None);
+        crew.note_offer(1, -3);
+        assert_eq!(crew.better_than(0), Some(1));
     }
 
     #[test]

@@ -11,7 +11,7 @@ use tonic::transport::Channel;
 use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 
-use crate::lab::{Body, Endpoint, Lab, soon};
+use crate::lab::{Body, Endpoint, Http1, Lab, full, get, soon};
 use crate::wire::{Bare, Plan, lab};
 
 type Words = ProstCodec<String, String>;
@@ -88,16 +88,21 @@ async fn start() -> (Endpoint, Lab, Arc<Notify>) {
     (endpoint, lab, left)
 }
 
+async fn client(lab: &Lab) -> tonic::client::Grpc<Channel> {
+    let target = tonic::transport::Endpoint::from_shared(format!("http://{}", lab.address())).expect("a valid address");
+    let channel: Channel = soon(target.connect()).await.expect("the proxy should accept");
+    let mut client = tonic::client::Grpc::new(channel);
+    soon(client.ready()).await.expect("a ready channel");
+    client
+}
+
 /// Calls a method with a stream of words.
 async fn call(
     lab: &Lab,
     method: &'static str,
     words: impl futures_util::Stream<Item = String> + Send + 'static,
 ) -> Result<tonic::Response<Streaming<String>>, Status> {
-    let target = tonic::transport::Endpoint::from_shared(format!("http://{}", lab.address())).expect("a valid address");
-    let channel: Channel = soon(target.connect()).await.expect("the proxy should accept");
-    let mut client = tonic::client::Grpc::new(channel);
-    soon(client.ready()).await.expect("a ready channel");
+    let mut client = client(lab).await;
     let path = http::uri::PathAndQuery::from_static(method);
     soon(client.streaming(tonic::Request::new(words), path, Words::default())).await
 }
@@ -205,4 +210,49 @@ async fn a_call_that_its_endpoint_leaves_is_no_success() {
     assert_eq!(soon(answers.message()).await.unwrap().as_deref(), Some("a"));
     heard.notify_one();
     assert!(soon(answers.message()).await.is_err(), "half a stream was passed on as a whole one");
+}
+
+/// A message as a generator would write it, in place of tonic's own strings.
+#[derive(Clone, PartialEq, prost::Message)]
+struct Task {
+    #[prost(string, tag = "1")]
+    name: String,
+    #[prost(uint64, repeated, tag = "2")]
+    steps: Vec<u64>,
+    #[prost(message, optional, boxed, tag = "3")]
+    next: Option<Box<Task>>,
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn structured_messages_come_back_as_they_were() {
+    let endpoint = Endpoint::start_http2(|request| async move {
+        let service = tower::service_fn(|request: tonic::Request<Streaming<Task>>| async move {
+            Ok::<_, Status>(tonic::Response::new(request.into_inner()))
+        });
+        tonic::server::Grpc::new(ProstCodec::<Task, Task>::default()).streaming(service, request).await.map(shared)
+    })
+    .await;
+    let lab = Plan::before(endpoint.address).pool("upstream: { protocol: http2 }").start().await;
+    let last = Task { name: "last".to_owned(), steps: vec![], next: None };
+    let tasks = [Task { name: "first".to_owned(), steps: vec![0, u64::MAX], next: Some(Box::new(last.clone())) }, last];
+    let mut client = client(&lab).await;
+    let path = http::uri::PathAndQuery::from_static("/test.Tasks/Run");
+    let asked = tonic::Request::new(futures_util::stream::iter(tasks.clone()));
+    let answered = soon(client.streaming(asked, path, ProstCodec::<Task, Task>::default())).await.unwrap();
+    let answers: Vec<Task> = soon(answered.into_inner().map(Result::unwrap).collect()).await;
+    assert_eq!(answers, tasks);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pool_without_an_available_endpoint_is_unavailable_and_asks_none() {
+    let (_endpoint, lab, _) = start().await;
+    let drain = Request::post("/api/v1/pools/agents/endpoints/a/drain").header("host", "localhost").body(full("")).unwrap();
+    assert!(Http1::connect(lab.admin()).await.ask(drain).await.head.status.is_success());
+    let status = call(&lab, "/test.Words/Echo", futures_util::stream::iter(["a".to_owned()])).await.unwrap_err();
+    assert_eq!(status.code(), Code::Unavailable, "{status:?}");
+    assert!(status.message().starts_with("No endpoint is available"), "{status:?}");
+    let made_here = status.metadata().get("proxy-status").unwrap().to_str().unwrap();
+    assert!(made_here.starts_with("tidegate; error=destination_unavailable"), "{made_here}");
+    let pool = get(lab.admin(), "/api/v1/pools/agents").await.json();
+    assert_eq!(pool["endpoints"][0]["attempts"], 0, "{pool}");
 }

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
-use crate::lab::{Answer, Body, Endpoint, full, read, soon};
+use crate::lab::{Answer, Body, Endpoint, Lab, full, read, soon};
 use crate::wire::{Bare, Canned, Plan, echo, lab};
 
 /// A client's HTTP/2 connection.
@@ -75,6 +75,14 @@ fn streamed(parts: mpsc::UnboundedReceiver<&'static str>, trailers: Option<Heade
         Some((Ok(frame), (parts, trailers)))
     });
     Body::new(StreamBody::new(frames))
+}
+
+/// A client that resets its streams when the test says so.
+async fn resetter(lab: &Lab) -> h2::client::SendRequest<Bytes> {
+    let stream = TcpStream::connect(lab.address()).await.expect("the proxy should accept");
+    let (send, connection) = soon(h2::client::handshake(stream)).await.expect("a handshake");
+    tokio::spawn(connection);
+    soon(send.ready()).await.expect("room for a stream")
 }
 
 fn sum() -> HeaderMap {
@@ -392,4 +400,100 @@ async fn a_timeout_after_the_response_began_resets_the_stream() {
         assert!(soon(body.collect()).await.is_err());
     };
     tokio::join!(serve, asking);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn trailers_go_both_ways_between_an_http2_client_and_an_http1_endpoint() {
+    let endpoint = Bare::listen().await;
+    let lab = lab(endpoint.address).await;
+    let (send, parts) = mpsc::unbounded_channel();
+    send.send("hello").unwrap();
+    drop(send);
+    let request = Request::post("/").header("te", "trailers").header("trailer", "x-sum");
+    let request = request.body(streamed(parts, Some(sum()))).unwrap();
+    let mut client = Http2::connect(lab.address()).await;
+    let (response, mut inside) = tokio::join!(client.send(request), async {
+        let mut inside = endpoint.accept().await;
+        assert!(inside.head().await.contains("\r\nte: trailers\r\n"));
+        assert_eq!((inside.chunk().await, inside.chunk().await), ("hello".to_owned(), String::new()));
+        assert_eq!(inside.until("\r\n\r\n").await, "x-sum: 7\r\n\r\n");
+        inside.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n5\r\nworld\r\n").await;
+        inside
+    });
+    inside.send("0\r\nx-sum: 7\r\n\r\n").await;
+    let body = soon(response.unwrap().into_body().collect()).await.unwrap();
+    assert_eq!(body.trailers(), Some(&sum()));
+    assert_eq!(body.to_bytes(), "world");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_the_client_resets_breaks_at_the_endpoint_and_never_ends_there() {
+    for pool in ["strategy: round_robin", UPSTREAM_HTTP2] {
+        let (told, mut seen) = mpsc::unbounded_channel();
+        let answer = move |request: Request<Incoming>| {
+            let (told, mut body) = (told.clone(), request.into_body());
+            async move {
+                while let Some(frame) = body.frame().await {
+                    told.send(frame.map(|frame| frame.into_data().ok()).map_err(drop)).expect("the test listens");
+                }
+                told.send(Ok(None)).expect("the test listens");
+                Response::new(full(""))
+            }
+        };
+        let endpoint = if pool == UPSTREAM_HTTP2 { Endpoint::start_http2(answer).await } else { Endpoint::start(answer).await };
+        let lab = Plan::before(endpoint.address).pool(pool).start().await;
+        let request = Request::post("http://agents.example.com/").body(()).unwrap();
+        let (_response, mut upload) = resetter(&lab).await.send_request(request, false).unwrap();
+        upload.send_data(Bytes::from_static(b"half"), false).unwrap();
+        assert_eq!(soon(seen.recv()).await, Some(Ok(Some(Bytes::from_static(b"half")))));
+        upload.send_reset(h2::Reason::CANCEL);
+        assert_eq!(soon(seen.recv()).await, Some(Err(())), "half a body was passed on as a whole one");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_that_an_http2_endpoint_resets_is_reset_and_never_ended() {
+    let endpoint = Bare::listen().await;
+    let lab = Plan::before(endpoint.address).pool(UPSTREAM_HTTP2).start().await;
+    let request = Request::get("http://agents.example.com/").body(()).unwrap();
+    let (response, _) = resetter(&lab).await.send_request(request, true).unwrap();
+    let mut inside = soon(h2::server::handshake(endpoint.accept().await.stream)).await.unwrap();
+    let (_, mut respond) = soon(inside.accept()).await.unwrap().unwrap();
+    tokio::spawn(async move { while inside.accept().await.is_some() {} });
+    let mut half = respond.send_response(Response::new(()), false).unwrap();
+    half.send_data(Bytes::from_static(b"half"), false).unwrap();
+    let mut body = soon(response).await.unwrap().into_body();
+    assert_eq!(soon(body.data()).await.unwrap().unwrap(), "half");
+    half.send_reset(h2::Reason::INTERNAL_ERROR);
+    let cut = soon(body.data()).await.expect("a reset, not an end").unwrap_err();
+    assert!(cut.is_reset() && cut.is_remote(), "{cut:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn split_cookies_are_one_field_for_an_http1_endpoint() {
+    let endpoint = Endpoint::mirror().await;
+    let lab = lab(endpoint.address).await;
+    let mut request = request("/");
+    for crumb in ["a=1", "b=2", "c=3"] {
+        request.headers_mut().append("cookie", HeaderValue::from_static(crumb));
+    }
+    let answer = Http2::connect(lab.address()).await.ask(request).await;
+    let cookies: Vec<_> = answer.text.lines().filter(|line| line.starts_with("cookie:")).collect();
+    assert_eq!(cookies, ["cookie: a=1; b=2; c=3"]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connect_is_refused_over_http2_and_its_connection_lives_on() {
+    let endpoint = Endpoint::named("ok").await;
+    let lab = lab(endpoint.address).await;
+    let mut client = resetter(&lab).await;
+    let connect = Request::connect("other.example.com:443").body(()).unwrap();
+    let (response, _tunnel) = client.send_request(connect, false).unwrap();
+    let (head, mut body) = soon(response).await.unwrap().into_parts();
+    let problem = soon(body.data()).await.unwrap().unwrap();
+    assert_eq!(head.status, 405);
+    assert!(String::from_utf8_lossy(&problem).contains("\"reason\":\"connect_refused\""), "{problem:?}");
+    let request = Request::get("http://agents.example.com/").body(()).unwrap();
+    let (response, _) = client.send_request(request, true).unwrap();
+    assert_eq!(soon(response).await.unwrap().status(), 200);
 }

@@ -1,5 +1,7 @@
 //! The proxy from outside: real sockets, real clients, real endpoints, one binary.
 
+#![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
+
 mod admin;
 mod agent;
 mod balancing;
@@ -9,6 +11,7 @@ mod churn;
 mod client;
 mod drain;
 mod endings;
+mod forwarding;
 mod framing;
 mod grpc;
 mod http1;
@@ -16,11 +19,13 @@ mod http2;
 mod lab;
 mod limits;
 mod reload;
+mod routes;
 mod routing;
 mod smoke;
 mod sockets;
 mod sse;
 mod start;
+mod strategies;
 mod tls;
 mod watch;
 mod websocket;

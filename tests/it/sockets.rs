@@ -1,10 +1,18 @@
 //! Kinds of sockets: behind a load balancer that speaks the PROXY protocol, Unix sockets, IPv6.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use tokio::net::{UnixListener, UnixStream};
+use http::{Request, Response};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
-use crate::lab::{Endpoint, Http1, get, request, soon};
+use crate::lab::{Endpoint, Http1, Lab, full, get, request, soon};
 use crate::tls::Authority;
 use crate::wire::{Bare, Canned, End, Plan, Wire, lab};
 
@@ -156,7 +164,7 @@ async fn an_endpoint_behind_a_unix_socket_is_reached() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn ipv6_is_spoken_on_both_sides() {
-    let inside = tokio::net::TcpListener::bind("[::1]:0").await.unwrap();
+    let inside = TcpListener::bind("[::1]:0").await.unwrap();
     let lab = Plan::before(inside.local_addr().unwrap()).listener("bind: \"[::1]:0\"").start().await;
     assert!(lab.address().is_ipv6());
     let mut client = Http1::connect(lab.address()).await;
@@ -182,4 +190,156 @@ async fn a_name_with_both_families_reaches_the_one_that_answers() {
     inside.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
     client.head().await;
     assert_eq!(client.rest().await, ("ok".to_owned(), End::Closed));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_on_every_address_speaks_both_families() {
+    let endpoint = Endpoint::mirror().await;
+    let lab = Plan::before(endpoint.address).listener("bind: \"[::]:0\"").start().await;
+    for client in ["127.0.0.1", "::1"] {
+        let address = SocketAddr::new(client.parse().unwrap(), lab.address().port());
+        let text = Wire::exchange(address, GET).await;
+        assert!(text.contains(&format!("\nx-forwarded-for: {client}\n")), "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_of_a_unix_socket_has_no_address_but_the_one_a_header_names() {
+    let endpoint = Endpoint::mirror().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    let bind = format!("bind: \"unix:{}\"", path.display());
+    let lab = Plan::before(endpoint.address).listener(&bind).start().await;
+    let mut client = Wire::new(UnixStream::connect(&path).await.unwrap());
+    client.send(GET).await;
+    let text = client.rest().await.0;
+    assert!(text.contains("\nforwarded: ") && !text.contains("\nx-forwarded-for: "), "{text}");
+    drop(lab);
+
+    let path = folder.path().join("proxied.sock");
+    let bind = format!("bind: \"unix:{}\", proxy_protocol: true", path.display());
+    let _lab = Plan::before(endpoint.address).listener(&bind).start().await;
+    let mut client = Wire::new(UnixStream::connect(&path).await.unwrap());
+    client.send([&version2(1, Some("203.0.113.9:5555".parse().unwrap())), GET.as_bytes()].concat()).await;
+    let text = client.rest().await.0;
+    assert!(text.contains("\nx-forwarded-for: 203.0.113.9\n"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_a_proxy_header_names_cannot_name_another() {
+    let endpoint = Endpoint::mirror().await;
+    let lab = Plan::before(endpoint.address).listener("proxy_protocol: true").start().await;
+    let request = "GET / HTTP/1.1\r\nhost: a\r\nx-forwarded-for: 192.0.2.1\r\nconnection: close\r\n\r\n";
+    // The header may carry extensions, which are skipped.
+    let mut header = version2(1, Some("203.0.113.9:5555".parse().unwrap()));
+    header[15] += 7;
+    header.extend_from_slice(&[0x04, 0, 4, 1, 2, 3, 4]);
+    let text = Wire::exchange(lab.address(), [&header, request.as_bytes()].concat()).await;
+    assert!(text.contains("\nx-forwarded-for: 203.0.113.9\n"), "{text}");
+    // A second header is no request.
+    let twice = [&header, &header, GET.as_bytes()].concat();
+    let text = Wire::exchange(lab.address(), twice).await;
+    assert!(text.starts_with("HTTP/1.1 400 "), "{text}");
+}
+
+/// An HTTP/2 endpoint that answers with the number of the connection and the client; each worker has one connection to it, so the number
+/// tells the worker.
+struct Numbering {
+    address: SocketAddr,
+    connections: Arc<AtomicUsize>,
+}
+
+impl Numbering {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let address = listener.local_addr().expect("a bound socket has an address");
+        let connections = Arc::new(AtomicUsize::new(0));
+        let count = connections.clone();
+        tokio::spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let number = count.fetch_add(1, SeqCst);
+                let service = service_fn(move |request: Request<Incoming>| async move {
+                    let client = request.headers().get("x-forwarded-for").map_or("", |value| value.to_str().unwrap_or("?"));
+                    Ok::<_, std::convert::Infallible>(Response::new(full(format!("{number} {client}"))))
+                });
+                let builder = hyper::server::conn::http2::Builder::new(TokioExecutor::new());
+                tokio::spawn(builder.serve_connection(TokioIo::new(stream), service));
+            }
+        });
+        Self { address, connections }
+    }
+
+    /// Starts a proxy of two workers before it.
+    async fn behind_two_workers(&self, listener: &str) -> Lab {
+        let plan = Plan::before(self.address).listener(listener).pool("upstream: { protocol: http2 }");
+        Lab::start(&plan.yaml().replace("workers: 1", "workers: 2")).await
+    }
+}
+
+/// Asks on an open connection; returns the worker's number and the client that the endpoint was told of.
+async fn asked(wire: &mut Wire<impl AsyncRead + AsyncWrite + Unpin>) -> (usize, String) {
+    wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    let head = wire.head().await;
+    let length = head.split_once("\r\ncontent-length: ").and_then(|(_, rest)| rest.split("\r\n").next());
+    let text = wire.exactly(length.expect("a length").parse().expect("a number")).await;
+    let (number, client) = text.split_once(' ').expect("a number and a client");
+    (number.parse().expect("a number"), client.to_owned())
+}
+
+async fn connect_from(source: SocketAddr, address: SocketAddr) -> Wire {
+    let socket = TcpSocket::new_v4().expect("a socket");
+    socket.set_reuseaddr(true).expect("the option exists");
+    socket.bind(source).expect("the whole of 127.0.0.0/8 is loopback");
+    let stream: TcpStream = soon(socket.connect(address)).await.expect("the proxy should accept");
+    let wire = Wire::new(stream);
+    // The port is free again at once.
+    wire.reset_on_drop();
+    wire
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_that_one_worker_accepts_are_handed_to_the_other() {
+    let endpoint = Numbering::start().await;
+    let lab = endpoint.behind_two_workers("bind: \"127.0.0.1:0\"").await;
+    // A client that is alone stays with the worker that accepted it, and the kernel gives an address always to the same one.
+    let (mut accepting, mut sources) = (None, BTreeSet::new());
+    while sources.len() < 12 {
+        let mut alone = connect_from("127.0.0.2:0".parse().unwrap(), lab.address()).await;
+        let (worker, _) = asked(&mut alone).await;
+        if *accepting.get_or_insert(worker) == worker {
+            sources.insert(alone.stream.local_addr().unwrap());
+        }
+        drop(alone);
+        soon(async { while !lab.metrics().await.contains("tidegate_connections_open{listener=\"public\"} 0\n") {} }).await;
+    }
+    let mut held = Vec::new();
+    for source in sources {
+        let mut wire = connect_from(source, lab.address()).await;
+        let (worker, client) = asked(&mut wire).await;
+        // Whoever serves it knows where it came from.
+        assert_eq!(client, "127.0.0.2");
+        held.push((wire, worker));
+    }
+    let handed = held.iter().filter(|(_, worker)| Some(*worker) != accepting).count();
+    assert!((4..=7).contains(&handed), "{handed} of {} were handed over", held.len());
+    // And there it stays.
+    for (wire, worker) in &mut held {
+        assert_eq!(asked(wire).await.0, *worker);
+    }
+    assert_eq!(endpoint.connections.load(SeqCst), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn both_workers_serve_the_connections_of_one_unix_socket() {
+    let endpoint = Numbering::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("in.sock");
+    let _lab = endpoint.behind_two_workers(&format!("bind: \"unix:{}\"", path.display())).await;
+    let (mut held, mut served) = (Vec::new(), [0, 0]);
+    for _ in 0..12 {
+        let mut wire = Wire::new(UnixStream::connect(&path).await.unwrap());
+        served[asked(&mut wire).await.0] += 1;
+        held.push(wire);
+    }
+    assert!(served.iter().all(|count| *count >= 4), "{served:?}");
 }

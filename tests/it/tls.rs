@@ -1,7 +1,7 @@
 //! TLS on both sides: what is negotiated, who is trusted, and certificates that change while streams run.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use http::Response;
@@ -17,8 +17,9 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
 use crate::http2::Http2;
-use crate::lab::{Endpoint, Lab, full, get, request, soon};
+use crate::lab::{Endpoint, Lab, full, get, read, request, soon};
 use crate::wire::{Bare, End, Plan, Wire, lab};
+use crate::written::Written;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a.test\r\n\r\n";
 
@@ -58,6 +59,18 @@ impl Authority {
         format!("certificate: \"{}\", key: \"{}\"", certificate.display(), key.display())
     }
 
+    /// Issues a certificate for `name` into another folder, as a renewal does.
+    fn renew(&self, name: &str, folder: &Path) {
+        self.issue(name);
+        for end in ["pem", "key"] {
+            self.hand_over(&format!("{name}.{end}"), folder);
+        }
+    }
+
+    fn hand_over(&self, file: &str, folder: &Path) {
+        std::fs::copy(self.folder.path().join(file), folder.join(file)).expect("a file");
+    }
+
     /// Issues a certificate for `name`; returns the `tls` of a listener.
     pub fn server(&self, name: &str) -> String {
         format!("{{ {} }}", self.issue(name))
@@ -83,6 +96,10 @@ impl Authority {
 
     /// Returns the config of an endpoint for `agents.test`; `clients` are asked for a certificate of this authority.
     fn endpoint(&self, alpn: &[&str], clients: Option<&Self>) -> ServerConfig {
+        self.endpoint_named("agents.test", alpn, clients)
+    }
+
+    fn endpoint_named(&self, name: &str, alpn: &[&str], clients: Option<&Self>) -> ServerConfig {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let builder =
             ServerConfig::builder_with_provider(provider.clone()).with_safe_default_protocol_versions().expect("versions");
@@ -92,7 +109,7 @@ impl Authority {
             ),
             None => builder.with_no_client_auth(),
         };
-        let (chain, key) = self.issued("agents.test");
+        let (chain, key) = self.issued(name);
         let mut config = builder.with_single_cert(chain, key).expect("a pair");
         config.alpn_protocols = alpn.iter().map(|name| name.as_bytes().to_vec()).collect();
         config
@@ -259,10 +276,7 @@ async fn a_new_certificate_is_shown_to_new_connections_and_cuts_no_stream() {
     client.head().await;
     assert_eq!(client.chunk().await, "a");
 
-    new.issue("a.test");
-    for end in ["pem", "key"] {
-        std::fs::copy(new.folder.path().join(format!("a.test.{end}")), old.folder.path().join(format!("a.test.{end}"))).unwrap();
-    }
+    new.renew("a.test", old.folder.path());
     lab.proxy.reload().await.unwrap();
     new.client().connect(lab.address(), "a.test").await.unwrap();
     assert!(old.client().connect(lab.address(), "a.test").await.is_err(), "the old certificate is still shown");
@@ -365,4 +379,168 @@ async fn an_endpoint_without_tls_where_tls_is_expected_is_a_failure_and_the_reve
     let address = tls_endpoint(authority.endpoint(&[], None)).await;
     let answer = get(lab(address).await.address(), "/").await;
     assert_eq!(answer.status(), 502, "{answer:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_asks_for_no_name_gets_the_first_certificate() {
+    let endpoint = Endpoint::mirror().await;
+    let authority = Authority::new();
+    let tls = format!("{{ {}, certificates: [{{ {} }}] }}", authority.issue("127.0.0.1"), authority.issue("b.test"));
+    let lab = secure(&endpoint, &tls).await;
+    // An address is not sent as a name.
+    assert!(authority.client().ask(lab.address(), "127.0.0.1").await.is_some());
+    assert!(authority.client().ask(lab.address(), "b.test").await.is_some());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn files_beside_the_config_are_renewed_step_by_step_while_an_http2_stream_goes_on() {
+    let endpoint = Bare::listen().await;
+    let (old, new) = (Authority::new(), Authority::new());
+    let tls = "tls: { certificate: a.test.pem, key: a.test.key }";
+    let yaml = Plan::before(endpoint.address).listener(tls).yaml();
+    let written = Written::prepared(&yaml, |folder| old.renew("a.test", folder)).await;
+    let address = written.lab.address();
+    let over_http2 = Client::new(&old, &[&version::TLS13], &["h2"], None);
+    let mut client = Http2::over(over_http2.connect(address, "a.test").await.unwrap()).await;
+    let (response, mut inside) = tokio::join!(client.send(request("/")), async {
+        let mut inside = endpoint.accept().await;
+        inside.head().await;
+        inside.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\na").await;
+        inside
+    });
+    let response = response.unwrap();
+
+    // Half of a renewal: the new certificate with the old key is refused, and the old pair stays in force.
+    new.issue("a.test");
+    new.hand_over("a.test.pem", written.folder());
+    let failure = written.lab.proxy.reload().await.unwrap_err();
+    assert!(failure.problems.iter().any(|problem| problem.contains("a.test.key")), "{failure:?}");
+    old.client().connect(address, "a.test").await.unwrap();
+    // The other half.
+    new.hand_over("a.test.key", written.folder());
+    written.lab.proxy.reload().await.unwrap();
+    new.client().connect(address, "a.test").await.unwrap();
+    assert!(old.client().connect(address, "a.test").await.is_err(), "the old certificate is still shown");
+
+    inside.send("b").await;
+    assert_eq!(read(response).await.text, "ab");
+}
+
+/// Connects, takes an answer and with it the tickets; tells whether the session was resumed.
+async fn resumes(client: &Client, address: SocketAddr) -> bool {
+    let stream = client.connect(address, "a.test").await.unwrap();
+    let kind = stream.get_ref().1.handshake_kind();
+    let mut wire = Wire::new(stream);
+    wire.send(GET).await;
+    wire.head().await;
+    kind == Some(HandshakeKind::Resumed)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sessions_outlive_a_reload_but_not_their_certificate() {
+    let endpoint = Endpoint::mirror().await;
+    let authority = Authority::new();
+    let lab = secure(&endpoint, &authority.server("a.test")).await;
+    for offered in [&version::TLS12, &version::TLS13] {
+        let client = Client::new(&authority, &[offered], &[], None);
+        assert!(!resumes(&client, lab.address()).await);
+        lab.proxy.reload().await.unwrap();
+        assert!(resumes(&client, lab.address()).await, "{offered:?}: an untouched listener forgot its sessions");
+        authority.issue("a.test");
+        lab.proxy.reload().await.unwrap();
+        assert!(!resumes(&client, lab.address()).await, "{offered:?}: the old certificate lives on in a session");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_session_opens_no_door_that_its_client_certificate_does_not_open() {
+    let endpoint = Endpoint::mirror().await;
+    let (authority, clients, others) = (Authority::new(), Authority::new(), Authority::new());
+    let (pair, ca) = (authority.issue("a.test"), clients.ca());
+    let lab = Lab::start(&format!(
+        "listeners:\n\
+         - {{ name: anyone, bind: 127.0.0.1:0, pool: agents, tls: {{ {pair} }} }}\n\
+         - {{ name: known, bind: 127.0.0.1:0, pool: agents, tls: {{ {pair}, client_ca: \"{ca}\" }} }}\n\
+         pools: {{ agents: {{ endpoints: [{}] }} }}\n",
+        endpoint.address
+    ))
+    .await;
+    let (anyone, known) = (lab.listener("anyone"), lab.listener("known"));
+    let both = [&version::TLS12, &version::TLS13];
+    for offered in both {
+        let anonymous = Client::new(&authority, &[offered], &[], None);
+        assert!(!resumes(&anonymous, anyone).await && resumes(&anonymous, anyone).await);
+        assert!(anonymous.ask(known, "a.test").await.is_none(), "{offered:?}: a session of the open door was taken");
+    }
+    let members = both.map(|offered| Client::new(&authority, &[offered], &[], Some((&clients, "client"))));
+    for member in &members {
+        assert!(!resumes(member, known).await && resumes(member, known).await);
+    }
+    // Nobody vouches for them any more.
+    others.ca();
+    others.hand_over("ca.pem", clients.folder.path());
+    lab.proxy.reload().await.unwrap();
+    for member in &members {
+        assert!(member.ask(known, "a.test").await.is_none(), "a session outlived its authority");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_is_asked_for_the_name_of_its_address() {
+    let authority = Authority::new();
+    for name in ["127.0.0.1", "localhost"] {
+        let address = tls_endpoint(authority.endpoint_named(name, &[], None)).await;
+        let plan = Plan::before(format!("{name}:{}", address.port()));
+        let lab = plan.pool(&format!("upstream: {{ tls: {{ ca: \"{}\" }} }}", authority.ca())).start().await;
+        assert_eq!(get(lab.address(), "/").await.text, "HTTP/1.1 anonymous", "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn changed_files_of_a_pool_hold_for_the_next_request() {
+    change_files_of_a_pool("http/1.1", "HTTP/1.1 known").await;
+    change_files_of_a_pool("h2", "HTTP/2.0 known").await;
+}
+
+async fn change_files_of_a_pool(spoken: &str, known: &str) {
+    let (authority, clients, stranger) = (Authority::new(), Authority::new(), Authority::new());
+    let address = tls_endpoint(authority.endpoint(&[spoken], Some(&clients))).await;
+    let settings = "protocol: auto, tls: { ca: ca.pem, certificate: proxy.pem, key: proxy.key, server_name: agents.test }";
+    let yaml = Plan::before(address).pool(&format!("upstream: {{ {settings} }}")).yaml();
+    let files = |folder: &Path| {
+        authority.ca();
+        authority.hand_over("ca.pem", folder);
+        clients.renew("proxy", folder);
+    };
+    let written = Written::prepared(&yaml, files).await;
+    let outcome = async || {
+        let answer = get(written.lab.address(), "/").await;
+        if answer.status() == 200 {
+            return answer.text;
+        }
+        assert_eq!(answer.status(), 502, "{answer:?}");
+        answer.json()["reason"].as_str().unwrap_or_default().to_owned()
+    };
+    assert_eq!(outcome().await, known, "{spoken}");
+    // An open connection that was made under the old trust is not used any more.
+    stranger.ca();
+    stranger.hand_over("ca.pem", written.folder());
+    written.lab.proxy.reload().await.unwrap();
+    assert_eq!(outcome().await, "tls_certificate");
+    files(written.folder());
+    written.lab.proxy.reload().await.unwrap();
+    assert_eq!(outcome().await, known, "{spoken}");
+    // Nor is one that was made in the old name.
+    stranger.renew("proxy", written.folder());
+    written.lab.proxy.reload().await.unwrap();
+    let refused = outcome().await;
+    // Over HTTP/2 the endpoint's alert is lost, and the failure is told as a reset.
+    assert!(refused == "tls_failure" || spoken == "h2" && refused == "reset", "{spoken}: {refused}");
+    // A file that is none is refused, and what was in force stays.
+    files(written.folder());
+    written.lab.proxy.reload().await.unwrap();
+    std::fs::write(written.folder().join("proxy.key"), "nonsense").unwrap();
+    let failure = written.lab.proxy.reload().await.unwrap_err();
+    assert!(failure.problems.iter().any(|problem| problem.contains("proxy.key")), "{failure:?}");
+    assert_eq!(outcome().await, known, "{spoken}");
 }

@@ -23,7 +23,13 @@ pub fn with_admin(yaml: &str) -> String {
 impl Written {
     /// Writes the config and starts a proxy with it.
     pub async fn start(yaml: &str) -> Self {
+        Self::prepared(yaml, |_| {}).await
+    }
+
+    /// Starts a proxy with files beside its config, which `prepare` puts into the folder.
+    pub async fn prepared(yaml: &str, prepare: impl FnOnce(&Path)) -> Self {
         let folder = tempfile::tempdir().expect("a folder");
+        prepare(folder.path());
         write(&folder.path().join("tidegate.yaml"), yaml);
         let lab = Lab::from(Source::File(folder.path().join("tidegate.yaml"))).await;
         Self { lab: lab.unwrap_or_else(|error| panic!("{error:#}\n{yaml}")), folder }

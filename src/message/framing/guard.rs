@@ -161,6 +161,11 @@ impl Guard {
         }
     }
 
+    /// Tells whether a chunked body has ended but for its trailers.
+    pub const fn in_trailers(&self) -> bool {
+        matches!(self.state, State::Trailers)
+    }
+
     fn end_head(&mut self) {
         let section = std::mem::take(&mut self.section);
         self.heads_passed += 1;
