@@ -9,8 +9,7 @@ use axum::Router;
 use axum::extract::{Request, State};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use http::header::WWW_AUTHENTICATE;
-use http::{HeaderValue, StatusCode};
+use http::StatusCode;
 use tokio::net::TcpListener;
 use tower_http::limit::RequestBodyLimitLayer;
 use tower_http::timeout::TimeoutLayer;
@@ -54,14 +53,7 @@ fn router(control: Arc<dyn Control>, settings: Settings) -> Router {
 async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     match guard.check(request.method(), request.headers()) {
         Ok(()) => next.run(request).await,
-        Err(denied) => {
-            let mut response = Problem::new(denied.status, denied.detail).into_response();
-            if denied.status == StatusCode::UNAUTHORIZED {
-                // RFC 9110 section 15.5.2: who asks for credentials says which.
-                response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-            }
-            response
-        }
+        Err(denied) => Problem::new(denied.status, denied.detail).into_response(),
     }
 }
 

@@ -1,92 +1,105 @@
-//! The server over real sockets, with a control that only remembers what it was told.
+//! The server over real sockets, with a control that is not there.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::oneshot;
 
 use super::*;
-use crate::endpoint::Cause;
-use crate::model::{Id, Secret, Strategy, Weight};
+use crate::model::{Secret, Strategy, Weight};
 use crate::registry::Report;
 
-/// One pool `agents` with one endpoint, whose id needs escapes in some clients.
-const ENDPOINT: &str = "10.0.0.1:8080";
+const ENDPOINT: &str = "/api/v1/pools/agents/endpoints/a";
 
-#[derive(Default)]
+/// What a proxy would show, and what it was told.
+#[derive(Debug, Default)]
 struct Fake {
-    stopping: bool,
-    broken: bool,
-    draining: Mutex<bool>,
-    weight: Mutex<Option<Weight>>,
-}
-
-fn id(text: &str) -> Id {
-    text.parse().unwrap()
+    told: Mutex<Vec<String>>,
+    unready: bool,
+    bad_config: bool,
 }
 
 impl Fake {
-    fn view(&self) -> EndpointView {
-        let draining = *self.draining.lock().unwrap();
-        EndpointView {
-            id: id(ENDPOINT),
-            address: ENDPOINT.parse().unwrap(),
-            zone: None,
-            capabilities: vec!["python".to_owned()],
-            state: if draining { "unavailable" } else { "available" },
-            causes: if draining { vec![Cause::Admin] } else { vec![] },
-            weight: Weight::ONE,
-            effective_weight: self.weight.lock().unwrap().unwrap_or(Weight::ONE),
-            in_flight: 0,
-            attempts: 0,
-            completed: 0,
-            failed: 0,
-            aborted: 0,
-            success_rate: None,
-            response_time: ResponseTime::default(),
-            first_byte: ResponseTime::default(),
-            load_score: None,
-            parked_seconds: None,
-        }
+    fn tell(&self, what: String) {
+        self.told.lock().unwrap().push(what);
+    }
+
+    fn told(&self) -> Vec<String> {
+        self.told.lock().unwrap().clone()
     }
 }
 
-impl Control for Fake {
+fn endpoint_view(id: &str) -> EndpointView {
+    EndpointView {
+        id: id.parse().unwrap(),
+        address: "10.0.0.1:80".parse().unwrap(),
+        zone: None,
+        capabilities: vec!["python".to_owned()],
+        state: "available",
+        causes: Vec::new(),
+        weight: Weight::ONE,
+        effective_weight: Weight::ONE,
+        in_flight: 3,
+        attempts: 12,
+        completed: 8,
+        failed: 1,
+        aborted: 0,
+        success_rate: Some(8.0 / 9.0),
+        response_time: ResponseTime::default(),
+        first_byte: ResponseTime::default(),
+        load_score: None,
+        parked_seconds: None,
+    }
+}
+
+fn unknown(pool: &str, endpoint: &str) -> Unknown {
+    Unknown::Endpoint { pool: pool.to_owned(), endpoint: endpoint.to_owned() }
+}
+
+impl Control for Arc<Fake> {
     fn status(&self) -> Status {
         Status {
-            version: "0.0.0",
+            version: "1.2.3",
             uptime_seconds: 1.5,
             readiness: self.readiness(),
-            generation: 3,
+            generation: 7,
             workers: 2,
             worker_restarts: 0,
-            connections: 0,
-            listeners: vec![],
-            pools: vec![PoolSummary { name: id("agents"), endpoints: 1, available: 1, in_flight: 0 }],
+            connections: 5,
+            listeners: vec![ListenerView {
+                name: "public".parse().unwrap(),
+                address: "127.0.0.1:80".parse().unwrap(),
+                tls: false,
+                connections: 5,
+            }],
+            pools: vec![PoolSummary { name: "agents".parse().unwrap(), endpoints: 2, available: 1, in_flight: 3 }],
         }
     }
 
     fn readiness(&self) -> Readiness {
-        Readiness { ready: !self.stopping, reasons: if self.stopping { vec!["stopping".to_owned()] } else { vec![] } }
+        let reasons = if self.unready { vec!["stopping".to_owned()] } else { Vec::new() };
+        Readiness { ready: !self.unready, reasons }
     }
 
     fn config(&self) -> ConfigView {
         ConfigView {
-            source: "config".to_owned(),
-            generation: 3,
-            applied_at: "1970-01-01T00:00:00Z".to_owned(),
+            source: "tidegate.yaml".to_owned(),
+            generation: 7,
+            applied_at: "2026-01-02T03:04:05Z".to_owned(),
             last_error: None,
-            warnings: vec![],
-            effective: json!({}),
+            warnings: Vec::new(),
+            effective: json!({ "admin": { "token": Secret::new("s3cret".to_owned()) } }),
         }
     }
 
     fn reload(&self) -> Pending<Result<Report, ReloadFailure>> {
-        let failure = ReloadFailure { at: "1970-01-01T00:00:00Z".to_owned(), problems: vec!["a:1:2: no".to_owned()] };
-        let result = if self.broken { Err(failure) } else { Ok(Report { generation: 4, ..Report::default() }) };
+        self.tell("reload".to_owned());
+        let failure = ReloadFailure { at: String::new(), problems: vec!["f.yaml:1:2: listeners: wrong".to_owned()] };
+        let result = if self.bad_config { Err(failure) } else { Ok(Report { generation: 8, ..Report::default() }) };
         Box::pin(async move { result })
     }
 
@@ -95,29 +108,29 @@ impl Control for Fake {
     }
 
     fn pool(&self, pool: &str) -> Result<PoolView, Unknown> {
-        if pool != "agents" {
-            return Err(Unknown::Pool(pool.to_owned()));
-        }
-        let endpoints = vec![self.view()];
-        Ok(PoolView { name: id(pool), strategy: Strategy::LeastConnections, in_flight: 0, available: 1, endpoints })
+        let name = if pool == "agents" { Ok("agents".parse().unwrap()) } else { Err(Unknown::Pool(pool.to_owned())) };
+        name.map(|name| PoolView {
+            name,
+            strategy: Strategy::RoundRobin,
+            in_flight: 3,
+            available: 1,
+            endpoints: vec![endpoint_view("a")],
+        })
     }
 
     fn endpoint(&self, pool: &str, endpoint: &str) -> Result<EndpointView, Unknown> {
-        self.pool(pool)?;
-        let unknown = || Unknown::Endpoint { pool: pool.to_owned(), endpoint: endpoint.to_owned() };
-        (endpoint == ENDPOINT).then(|| self.view()).ok_or_else(unknown)
+        self.tell(format!("{pool} {endpoint}"));
+        if pool == "agents" && endpoint != "b" { Ok(endpoint_view("a")) } else { Err(unknown(pool, endpoint)) }
     }
 
     fn set_draining(&self, pool: &str, endpoint: &str, draining: bool) -> Result<EndpointView, Unknown> {
-        self.endpoint(pool, endpoint)?;
-        *self.draining.lock().unwrap() = draining;
-        Ok(self.view())
+        self.tell(format!("draining {draining}"));
+        self.endpoint(pool, endpoint)
     }
 
     fn set_weight(&self, pool: &str, endpoint: &str, weight: Option<Weight>) -> Result<EndpointView, Unknown> {
-        self.endpoint(pool, endpoint)?;
-        *self.weight.lock().unwrap() = weight;
-        Ok(self.view())
+        self.tell(format!("weight {:?}", weight.map(Weight::as_f64)));
+        self.endpoint(pool, endpoint)
     }
 
     fn metrics(&self) -> String {
@@ -125,228 +138,244 @@ impl Control for Fake {
     }
 }
 
-/// A server that ends with the test.
-struct Served {
+/// A running server.
+struct Server {
     address: SocketAddr,
-    _stop: oneshot::Sender<()>,
+    fake: Arc<Fake>,
+    task: tokio::task::JoinHandle<()>,
 }
 
-/// An answer, taken apart.
-struct Answer {
-    status: u16,
-    head: String,
-    body: String,
-}
-
-impl Answer {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
-    }
-
-    /// Returns the problem document, which every error must be.
-    fn problem(&self, status: u16) -> Value {
-        assert_eq!(self.status, status, "{}", self.body);
-        assert!(self.head.contains("content-type: application/problem+json\r\n"), "{}\n{}", self.head, self.body);
-        let problem = self.json();
-        assert_eq!(problem["status"], status);
-        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
-        problem
-    }
-}
-
-impl Served {
+impl Server {
     async fn start(fake: Fake) -> Self {
-        Self::guarded(fake, "127.0.0.1", "").await
+        Self::start_as(fake, "127.0.0.1", None).await
     }
 
-    /// Serves as if the server listened on `address`.
-    async fn guarded(fake: Fake, address: &str, token: &str) -> Self {
-        let settings = Settings { address: address.parse().unwrap(), token: Some(Secret::new(token.to_owned())) };
+    /// Starts one that believes to listen on `address`.
+    async fn start_as(fake: Fake, address: &str, token: Option<&str>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let shutdown = async {
-            let _ = stopped.await;
-        };
-        tokio::spawn(serve(listener, Arc::new(fake), settings, shutdown));
-        Self { address, _stop: stop }
+        let settings = Settings { address: address.parse().unwrap(), token: token.map(|token| Secret::new(token.to_owned())) };
+        let (bound, fake) = (listener.local_addr().unwrap(), Arc::new(fake));
+        let control: Arc<dyn Control> = Arc::new(fake.clone());
+        let task = tokio::spawn(async move { serve(listener, control, settings, std::future::pending()).await.unwrap() });
+        Self { address: bound, fake, task }
     }
 
-    async fn ask(&self, line: &str, body: &str) -> Answer {
-        self.ask_with(line, "", body).await
+    async fn ask(&self, method: Method, path: &str, body: &str) -> (StatusCode, Response<String>) {
+        let request = Request::builder().method(method).uri(path).header("host", self.address.to_string());
+        self.send(request.body(Full::from(body.to_owned())).unwrap()).await
     }
 
-    /// Sends a request with these further fields, each with its line end.
-    async fn ask_with(&self, line: &str, fields: &str, body: &str) -> Answer {
-        let host = if fields.contains("host:") { String::new() } else { format!("host: {}\r\n", self.address) };
-        let length = body.len();
-        let text = format!("{line} HTTP/1.1\r\n{host}{fields}connection: close\r\ncontent-length: {length}\r\n\r\n{body}");
-        self.send(&text).await
-    }
-
-    async fn send(&self, text: &str) -> Answer {
-        let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(text.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer to {text}: {answer}"));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        Answer { status, head: format!("{head}\r\n"), body: body.to_owned() }
+    async fn send(&self, request: Request<Full<bytes::Bytes>>) -> (StatusCode, Response<String>) {
+        let stream = TcpStream::connect(self.address).await.unwrap();
+        let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.unwrap();
+        let connection = tokio::spawn(connection);
+        let (head, body) = send.send_request(request).await.unwrap().into_parts();
+        let text = String::from_utf8(body.collect().await.unwrap().to_bytes().to_vec()).unwrap();
+        connection.abort();
+        (head.status, Response::from_parts(head, text))
     }
 }
 
-#[tokio::test]
-async fn every_page_is_there_and_is_kept_by_no_cache() {
-    let served = Served::start(Fake::default()).await;
-    for page in super::api::PAGES {
-        let (methods, path) = page.rsplit_once(' ').unwrap();
-        let path = path.replace("{pool}", "agents").replace("{id}", ENDPOINT);
-        for method in methods.split(", ") {
-            let body = if method == "PATCH" { r#"{"weight":1}"# } else { "" };
-            let answer = served.ask(&format!("{method} {path}"), body).await;
-            assert_eq!(answer.status, 200, "{method} {path}: {}", answer.body);
-            assert!(answer.head.contains("cache-control: no-store\r\n"), "{}", answer.head);
-        }
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 
-#[tokio::test]
-async fn health_is_live_and_readiness_tells_why_not() {
-    let served = Served::start(Fake { stopping: true, ..Fake::default() }).await;
-    assert_eq!(served.ask("GET /healthz", "").await.body, "live\n");
-    let ready = served.ask("GET /readyz", "").await;
-    assert_eq!((ready.status, ready.json()), (503, json!({"ready": false, "reasons": ["stopping"]})));
+fn json_of(response: &Response<String>) -> Value {
+    serde_json::from_str(response.body()).unwrap_or_else(|error| panic!("{error}: {}", response.body()))
 }
 
 #[tokio::test]
-async fn metrics_are_prometheus_text() {
-    let served = Served::start(Fake::default()).await;
-    let answer = served.ask("GET /metrics", "").await;
-    assert!(answer.head.contains("content-type: text/plain; version=0.0.4; charset=utf-8\r\n"), "{}", answer.head);
-    assert_eq!(answer.body, "tidegate_workers 2\n");
-}
-
-#[tokio::test]
-async fn a_page_that_is_not_there_lists_those_that_are() {
-    let served = Served::start(Fake::default()).await;
-    for path in ["/", "/api/v1/nothing", "/api", "/api/v1/pools/a/b"] {
-        let problem = served.ask(&format!("GET {path}"), "").await.problem(404);
-        assert_eq!(problem["pages"], json!(super::api::PAGES), "{path}");
+async fn every_page_answers_with_its_shape() {
+    let server = Server::start(Fake::default()).await;
+    for (method, path, pointer, expected) in [
+        (Method::GET, "/readyz", "/ready", json!(true)),
+        (Method::GET, "/api/v1/status", "/listeners/0/address", json!("127.0.0.1:80")),
+        (Method::GET, "/api/v1/status", "/pools/0/available", json!(1)),
+        (Method::GET, "/api/v1/config", "/applied_at", json!("2026-01-02T03:04:05Z")),
+        (Method::POST, "/api/v1/config/reload", "/generation", json!(8)),
+        (Method::GET, "/api/v1/pools", "/0/strategy", json!("round_robin")),
+        (Method::GET, "/api/v1/pools/agents", "/endpoints/0/capabilities/0", json!("python")),
+        (Method::GET, ENDPOINT, "/attempts", json!(12)),
+        (Method::POST, "/api/v1/pools/agents/endpoints/a/drain", "/id", json!("a")),
+        (Method::POST, "/api/v1/pools/agents/endpoints/a/undrain", "/id", json!("a")),
+    ] {
+        let (status, response) = server.ask(method, path, "").await;
+        assert_eq!((status, json_of(&response).pointer(pointer)), (StatusCode::OK, Some(&expected)), "{path}");
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
     }
+    let (_, live) = server.ask(Method::GET, "/healthz", "").await;
+    assert_eq!(live.body(), "live\n");
+    let (_, metrics) = server.ask(Method::GET, "/metrics", "").await;
+    assert_eq!(metrics.headers()["content-type"], "text/plain; version=0.0.4; charset=utf-8");
+    assert_eq!(metrics.body(), "tidegate_workers 2\n");
 }
 
 #[tokio::test]
-async fn a_wrong_method_lists_the_pages_and_the_right_ones() {
-    let served = Served::start(Fake::default()).await;
-    for (line, allowed) in [("DELETE /healthz", "GET"), ("GET /api/v1/config/reload", "POST"), ("PUT /api/v1/pools", "GET")] {
-        let answer = served.ask(line, "").await;
-        assert_eq!(answer.problem(405)["pages"], json!(super::api::PAGES), "{line}");
-        let allow = answer.head.lines().find(|line| line.starts_with("allow: ")).unwrap_or_else(|| panic!("{}", answer.head));
-        assert!(allow.contains(allowed), "{line}: {allow}");
+async fn a_proxy_that_is_not_ready_says_why_and_is_still_alive() {
+    let server = Server::start(Fake { unready: true, ..Fake::default() }).await;
+    let (status, response) = server.ask(Method::GET, "/readyz", "").await;
+    assert_eq!((status, json_of(&response)), (StatusCode::SERVICE_UNAVAILABLE, json!({"ready": false, "reasons": ["stopping"]})));
+    assert_eq!(server.ask(Method::GET, "/healthz", "").await.0, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn every_error_is_a_problem_document() {
+    let server = Server::start(Fake { bad_config: true, ..Fake::default() }).await;
+    for (method, path, body, status, detail) in [
+        (Method::GET, "/", "", 404, "there is no page /"),
+        (Method::GET, "/api/v1/pool", "", 404, "there is no page /api/v1/pool"),
+        (Method::DELETE, "/api/v1/pools", "", 405, "/api/v1/pools does not take DELETE"),
+        (Method::POST, "/metrics", "", 405, "/metrics does not take POST"),
+        (Method::GET, "/api/v1/pools/nobody", "", 404, "there is no pool \"nobody\""),
+        (Method::GET, "/api/v1/pools/agents/endpoints/b", "", 404, "pool \"agents\" has no endpoint \"b\""),
+        (Method::POST, "/api/v1/pools/agents/endpoints/b/drain", "", 404, "pool \"agents\" has no endpoint \"b\""),
+        (Method::POST, "/api/v1/config/reload", "", 422, "the config was not taken; the old one stays in force"),
+        (Method::PATCH, ENDPOINT, "{\"weight\": -1}", 400, "a weight is a number from 0 to 1000, found -1"),
+        (Method::PATCH, ENDPOINT, "{\"weight\": 1e9}", 400, "a weight is a number from 0 to 1000"),
+        (Method::PATCH, ENDPOINT, "{\"weight\": \"1\"}", 400, "{\"weight\": NUMBER}"),
+        (Method::PATCH, ENDPOINT, "{}", 400, "missing field `weight`"),
+        (Method::PATCH, ENDPOINT, "{\"weight\": 1, \"x\": 2}", 400, "unknown field `x`"),
+        (Method::PATCH, ENDPOINT, "", 400, "{\"weight\": null}"),
+    ] {
+        let (found, response) = server.ask(method, path, body).await;
+        let problem = json_of(&response);
+        assert_eq!((found.as_u16(), &problem["status"]), (status, &json!(status)), "{path}: {problem}");
+        assert_eq!(response.headers()["content-type"], "application/problem+json", "{path}");
+        assert!(problem["detail"].as_str().is_some_and(|text| text.contains(detail)), "{path}: {problem}");
+        assert!(problem["title"].is_string(), "{path}: {problem}");
     }
+    let (_, lost) = server.ask(Method::GET, "/nowhere", "").await;
+    assert!(json_of(&lost)["pages"].as_array().is_some_and(|pages| pages.contains(&json!("GET /api/v1/status"))));
+    let (_, refused) = server.ask(Method::POST, "/api/v1/config/reload", "").await;
+    assert_eq!(json_of(&refused)["problems"], json!(["f.yaml:1:2: listeners: wrong"]));
 }
 
 #[tokio::test]
-async fn names_in_paths_may_be_percent_encoded() {
-    let served = Served::start(Fake::default()).await;
-    for path in ["/api/v1/pools/agents/endpoints/10.0.0.1%3A8080", "/api/v1/pools/%61gents/endpoints/10.0.0.1:8080"] {
-        assert_eq!(served.ask(&format!("GET {path}"), "").await.json()["id"], ENDPOINT, "{path}");
-    }
-    served.ask("GET /api/v1/pools/%FF", "").await.problem(400);
+async fn a_body_that_is_too_large_is_refused_as_a_problem() {
+    let server = Server::start(Fake::default()).await;
+    let (status, response) = server.ask(Method::PATCH, ENDPOINT, &" ".repeat(server::MAX_BODY + 1)).await;
+    assert_eq!(status, StatusCode::PAYLOAD_TOO_LARGE);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    assert_eq!(json_of(&response)["status"], 413);
 }
 
 #[tokio::test]
-async fn unknown_names_are_told() {
-    let served = Served::start(Fake::default()).await;
-    let pool = served.ask("GET /api/v1/pools/nobody", "").await.problem(404);
-    assert_eq!(pool["detail"], "there is no pool \"nobody\"");
-    for line in ["GET /api/v1/pools/agents/endpoints/x", "POST /api/v1/pools/agents/endpoints/x/drain"] {
-        assert_eq!(served.ask(line, "").await.problem(404)["detail"], "pool \"agents\" has no endpoint \"x\"", "{line}");
-    }
+async fn weights_and_drains_reach_the_proxy() {
+    let server = Server::start(Fake::default()).await;
+    server.ask(Method::PATCH, ENDPOINT, "{\"weight\": 2.5}").await;
+    server.ask(Method::PATCH, ENDPOINT, "{\"weight\": null}").await;
+    server.ask(Method::POST, "/api/v1/pools/agents/endpoints/a/drain", "").await;
+    server.ask(Method::POST, "/api/v1/pools/agents/endpoints/a/undrain", "").await;
+    let told = server.fake.told();
+    let told: Vec<_> = told.iter().filter(|what| !what.starts_with("agents ")).collect();
+    assert_eq!(told, ["weight Some(2.5)", "weight None", "draining true", "draining false"]);
 }
 
 #[tokio::test]
-async fn an_endpoint_is_drained_and_taken_back() {
-    let served = Served::start(Fake::default()).await;
-    let path = format!("/api/v1/pools/agents/endpoints/{ENDPOINT}");
-    let drained = served.ask(&format!("POST {path}/drain"), "").await.json();
-    assert_eq!((&drained["state"], &drained["causes"]), (&json!("unavailable"), &json!(["admin"])));
-    let back = served.ask(&format!("POST {path}/undrain"), "").await.json();
-    assert_eq!((&back["state"], &back["causes"]), (&json!("available"), &json!([])));
+async fn an_id_may_be_percent_encoded() {
+    let server = Server::start(Fake::default()).await;
+    let (status, _) = server.ask(Method::GET, "/api/v1/pools/agents/endpoints/10.0.0.1%3A8080", "").await;
+    assert_eq!((status, server.fake.told()), (StatusCode::OK, vec!["agents 10.0.0.1:8080".to_owned()]));
+    let (status, _) = server.ask(Method::GET, "/api/v1/pools/agents/endpoints/unix%3A%2Frun%2Fa.sock", "").await;
+    assert_eq!((status, server.fake.told().pop().as_deref()), (StatusCode::OK, Some("agents unix:/run/a.sock")));
 }
 
 #[tokio::test]
-async fn a_weight_is_set_and_taken_away() {
-    let served = Served::start(Fake::default()).await;
-    let line = format!("PATCH /api/v1/pools/agents/endpoints/{ENDPOINT}");
-    assert_eq!(served.ask(&line, r#"{"weight": 2.5}"#).await.json()["effective_weight"], 2.5);
-    assert_eq!(served.ask(&line, r#"{"weight": null}"#).await.json()["effective_weight"], 1.0);
-}
-
-#[tokio::test]
-async fn a_change_that_is_none_is_explained_and_changes_nothing() {
-    let served = Served::start(Fake::default()).await;
-    let path = format!("/api/v1/pools/agents/endpoints/{ENDPOINT}");
-    served.ask(&format!("PATCH {path}"), r#"{"weight": 2.5}"#).await;
-    let bad = [
-        ("", "{\"weight\": NUMBER}"),
-        ("{}", "missing field `weight`"),
-        (r#"{"wait": 2}"#, "unknown field `wait`"),
-        (r#"{"weight": "2"}"#, "invalid type"),
-        (r#"{"weight": 1} x"#, "trailing"),
-        (r#"{"weight": -1}"#, "from 0 to 1000"),
-        (r#"{"weight": 1001}"#, "from 0 to 1000"),
-        (r#"{"weight": 1e999}"#, "out of range"),
-    ];
-    for (body, told) in bad {
-        let problem = served.ask(&format!("PATCH {path}"), body).await.problem(400);
-        assert!(problem["detail"].as_str().unwrap().contains(told), "{body}: {problem}");
-    }
-    let head = format!("PATCH {path} HTTP/1.1\r\nhost: {}\r\ncontent-length: 65537\r\n\r\n", served.address);
-    served.send(&head).await.problem(413);
-    assert_eq!(served.ask(&format!("GET {path}"), "").await.json()["effective_weight"], 2.5);
-}
-
-#[tokio::test]
-async fn a_reload_tells_what_it_changed_or_what_is_wrong() {
-    let good = Served::start(Fake::default()).await.ask("POST /api/v1/config/reload", "").await;
-    assert_eq!((good.status, &good.json()["generation"]), (200, &json!(4)));
-    let served = Served::start(Fake { broken: true, ..Fake::default() }).await;
-    let problem = served.ask("POST /api/v1/config/reload", "").await.problem(422);
-    assert_eq!(problem["problems"], json!(["a:1:2: no"]));
+async fn a_secret_is_not_shown() {
+    let server = Server::start_as(Fake::default(), "127.0.0.1", Some("s3cret")).await;
+    let (_, response) = server.ask(Method::GET, "/api/v1/config", "").await;
+    assert_eq!(json_of(&response)["effective"]["admin"]["token"], "***");
+    assert!(!response.body().contains("s3cret"));
 }
 
 #[tokio::test]
 async fn who_may_do_what_depends_on_address_and_token() {
-    const RIGHT: &str = "authorization: Bearer s3cret\r\n";
-    const WRONG: &str = "authorization: Bearer guess\r\n";
-    // Where it listens, its token, what is shown: what a read and a write get.
-    let matrix = [
-        ("127.0.0.1", "", "", 200, 200),
-        ("127.0.0.1", "s3cret", "", 200, 401),
-        ("127.0.0.1", "s3cret", WRONG, 200, 401),
-        ("127.0.0.1", "s3cret", RIGHT, 200, 200),
-        ("127.0.0.1", "", "host: evil.example\r\n", 403, 403),
-        ("127.0.0.1", "", "host: localhost\r\n", 200, 200),
-        ("127.0.0.1", "", "origin: http://evil.example\r\n", 200, 403),
-        ("10.0.0.1", "", "", 200, 403),
-        ("10.0.0.1", "", RIGHT, 200, 403),
-        ("10.0.0.1", "s3cret", "", 401, 401),
-        ("10.0.0.1", "s3cret", WRONG, 401, 401),
-        ("10.0.0.1", "s3cret", RIGHT, 200, 200),
-    ];
-    for (address, token, fields, read, write) in matrix {
-        let served = Served::guarded(Fake::default(), address, token).await;
-        for open in ["/healthz", "/readyz", "/metrics"] {
-            assert_eq!(served.ask_with(&format!("GET {open}"), fields, "").await.status, 200, "{open}");
-        }
-        let drain = format!("POST /api/v1/pools/agents/endpoints/{ENDPOINT}/drain");
-        for (line, expected) in [("GET /api/v1/config", read), (drain.as_str(), write)] {
-            let answer = served.ask_with(line, fields, "").await;
-            assert_eq!(answer.status, expected, "{line} on {address} with token {token:?} and {fields:?}");
-            if expected != 200 {
-                answer.problem(expected);
+    const RIGHT: Option<&str> = Some("Bearer s3cret");
+    const WRONG: Option<&str> = Some("Bearer guess");
+    let pages = [(Method::GET, "/metrics"), (Method::GET, "/api/v1/pools"), (Method::POST, "/api/v1/config/reload")];
+    for (address, token, shown, expected) in [
+        ("127.0.0.1", None, None, [200, 200, 200]),
+        ("127.0.0.1", Some("s3cret"), None, [200, 200, 401]),
+        ("127.0.0.1", Some("s3cret"), WRONG, [200, 200, 401]),
+        ("127.0.0.1", Some("s3cret"), RIGHT, [200, 200, 200]),
+        ("0.0.0.0", None, None, [200, 200, 403]),
+        ("0.0.0.0", None, RIGHT, [200, 200, 403]),
+        ("0.0.0.0", Some("s3cret"), None, [200, 401, 401]),
+        ("0.0.0.0", Some("s3cret"), WRONG, [200, 401, 401]),
+        ("0.0.0.0", Some("s3cret"), RIGHT, [200, 200, 200]),
+    ] {
+        let server = Server::start_as(Fake::default(), address, token).await;
+        for ((method, path), expected) in pages.iter().zip(expected) {
+            let mut request = Request::builder().method(method).uri(*path).header("host", server.address.to_string());
+            if let Some(shown) = shown {
+                request = request.header("authorization", shown);
             }
+            let (status, response) = server.send(request.body(Full::default()).unwrap()).await;
+            assert_eq!(status.as_u16(), expected, "{address} {token:?} {shown:?} {method} {path}");
+            if expected == 401 {
+                assert_eq!(response.headers()["www-authenticate"], "Bearer", "RFC 9110 section 15.5.2");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_page_of_the_list_is_there() {
+    let server = Server::start(Fake::default()).await;
+    for page in api::PAGES {
+        let (methods, path) = page.rsplit_once(' ').unwrap();
+        let path = path.replace("{pool}", "agents").replace("{id}", "a");
+        for method in methods.split(", ") {
+            let body = if method == "PATCH" { "{\"weight\": 1}" } else { "" };
+            let (status, _) = server.ask(method.parse().unwrap(), &path, body).await;
+            assert_eq!(status, StatusCode::OK, "{method} {path}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_method_is_told_the_right_ones() {
+    let server = Server::start(Fake::default()).await;
+    for (method, path, right) in [
+        (Method::DELETE, "/healthz", "GET"),
+        (Method::GET, "/api/v1/config/reload", "POST"),
+        (Method::PUT, "/api/v1/pools/agents/endpoints/a", "PATCH"),
+    ] {
+        let (status, response) = server.ask(method, path, "").await;
+        assert_eq!((status, &json_of(&response)["pages"]), (StatusCode::METHOD_NOT_ALLOWED, &json!(api::PAGES)), "{path}");
+        assert!(response.headers()["allow"].to_str().unwrap().contains(right), "{path}: {:?}", response.headers());
+    }
+}
+
+#[tokio::test]
+async fn errors_that_no_page_made_are_problems_kept_by_no_cache() {
+    let server = Server::start(Fake::default()).await;
+    for (method, path, body, expected) in
+        [(Method::GET, "/api/v1/pools/%FF", "", 400), (Method::PATCH, ENDPOINT, " ".repeat(server::MAX_BODY + 1).as_str(), 413)]
+    {
+        let (status, response) = server.ask(method, path, body).await;
+        assert_eq!((status.as_u16(), &json_of(&response)["status"]), (expected, &json!(expected)), "{path}");
+        assert_eq!(response.headers()["cache-control"], "no-store", "{path}");
+    }
+}
+
+#[tokio::test]
+async fn pages_of_others_neither_read_nor_write() {
+    let server = Server::start(Fake::default()).await;
+    let pages = [(Method::GET, "/readyz"), (Method::GET, "/api/v1/config"), (Method::POST, "/api/v1/config/reload")];
+    // A browser keeps an answer from the page of another origin by itself; a write is done before it can.
+    for (field, value, expected) in [
+        ("host", "evil.example", [200, 403, 403]),
+        ("host", "localhost:9900", [200, 200, 200]),
+        ("origin", "http://evil.example", [200, 200, 403]),
+    ] {
+        for ((method, path), expected) in pages.iter().zip(expected) {
+            let mut request = Request::builder().method(method).uri(*path).body(Full::default()).unwrap();
+            request.headers_mut().insert("host", server.address.to_string().parse().unwrap());
+            request.headers_mut().insert(field, value.parse().unwrap());
+            assert_eq!(server.send(request).await.0.as_u16(), expected, "{field}: {value} {method} {path}");
         }
     }
 }

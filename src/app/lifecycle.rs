@@ -113,6 +113,9 @@ async fn live(proxy: &Arc<Proxy>, mut signals: Signals) {
     // Cancel safe: the process ends either way.
     tokio::select! {
         _ = proxy.drain() => info!("Stopped."),
-        () = signals.stop() => info!("Stopped at once by a second signal."),
+        () = signals.stop() => {
+            proxy.logs.close().await;
+            info!("Stopped at once by a second signal.");
+        }
     }
 }

@@ -224,7 +224,6 @@ impl Proxy {
         if let Some(log) = &self.log {
             log.set_level(&level).context("the log level cannot be set").map_err(other)?;
         }
-        self.logs.keep(next_log);
         if let Some(next) = next_admin {
             self.administration
                 .replace(next, Arc::new(self.clone()))
@@ -234,6 +233,7 @@ impl Proxy {
         self.forget_removed();
         self.services.process.applied(report.generation);
         *self.state() = State { applied_at: Timestamp::now(), last_error: None, warnings, files };
+        self.logs.keep(next_log).await;
         Ok(report)
     }
 
@@ -289,7 +289,7 @@ impl Proxy {
         if !in_peace {
             warn!(connections = self.services.registry.crew().open(), "Connections are cut: the drain timeout is over.");
         }
-        self.logs.close();
+        self.logs.close().await;
         in_peace
     }
 

@@ -7,6 +7,8 @@ mod accept;
 mod connection;
 mod forward;
 mod inlet;
+mod leftover;
+mod limit;
 mod record;
 mod reply;
 mod service;

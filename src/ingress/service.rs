@@ -11,6 +11,8 @@ use tower::Service;
 
 use super::connection::Client;
 use super::forward::{self, Target};
+use super::leftover;
+use super::limit;
 use super::record::Record;
 use super::reply::{self, ReplyBody};
 use super::upgrade;
@@ -55,6 +57,7 @@ struct Asker {
 pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
     let index = client.seat.watched.progress.begin();
     let view = client.slot.view();
+    let offer = request.extensions().get::<OnUpgrade>().filter(|_| request.version() < Version::HTTP_2).cloned();
     let mut record = Record::new(client.clone(), view.clone(), clock::now());
     let mut asker =
         Asker { method: request.method().clone(), kind: Kind::of(request.headers()), version: request.version(), request_id: None };
@@ -71,6 +74,9 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     };
     let mut response = answered.unwrap_or_else(|(record, refused)| refuse(&view, &asker, refused, record));
     last_words(&client, &asker, &mut response);
+    if let Some(offer) = offer.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
+        leftover::close(client, offer);
+    }
     Ok(response)
 }
 
@@ -135,10 +141,15 @@ async fn answer(
     mut record: Box<Record>,
     asker: &mut Asker,
 ) -> Answered {
+    // Before anything is added to the head.
+    let within = limit::check(&view.limits, &request);
     let random = (fastrand::u128(..), fastrand::u64(1..));
     let id = request_id::ensure(request.headers_mut(), random.0);
     record.request_id(&id);
     asker.request_id = Some(id);
+    if let Err(refusal) = within {
+        return Err((record, refusal.into()));
+    }
     let target = match forward::target(&mut request) {
         Ok(target) => target,
         Err(refusal) => return Err((record, refusal.into())),

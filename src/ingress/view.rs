@@ -47,7 +47,9 @@ impl Slot {
         self.view.borrow().clone()
     }
 
+    /// Takes the view of a new world, which goes on where the rotations of the old one are.
     pub(super) fn set_view(&self, view: Rc<View>) {
+        view.carry_on(&self.view());
         *self.view.borrow_mut() = view;
     }
 
@@ -173,6 +175,16 @@ impl View {
     pub(super) fn route(&self, index: usize) -> Option<&Rc<RouteView>> {
         self.routes.get(index)?.as_ref()
     }
+
+    /// Turns rotations on from where they are in `old`: begun anew by every reload, a small share would never have its turn.
+    fn carry_on(&self, old: &Self) {
+        let known: HashMap<&Id, &Rc<RouteView>> = old.routes.iter().flatten().map(|route| (&route.model.name, route)).collect();
+        for route in self.routes.iter().flatten() {
+            if let Some(old) = known.get(&route.model.name) {
+                route.carry_on(old);
+            }
+        }
+    }
 }
 
 impl RouteView {
@@ -193,6 +205,14 @@ impl RouteView {
             rewriter: Rewriter::new(&route.rewrite),
             action,
             counters: parts.metrics.request(&listener.name, Some(&route.name)),
+        }
+    }
+    /// Takes the rotation of `old` when it turns over the same pools with the same weights.
+    fn carry_on(&self, old: &Self) {
+        if let (ActionView::Forward { rotation, .. }, ActionView::Forward { rotation: turned, .. }) = (&self.action, &old.action)
+            && self.model.action == old.model.action
+        {
+            rotation.borrow_mut().clone_from(&turned.borrow());
         }
     }
 }

@@ -34,6 +34,7 @@ impl std::error::Error for Cut {}
 pub struct Progress {
     bytes: Cell<u64>,
     cut: Cell<Option<Reason>>,
+    moved: Cell<Option<Instant>>,
 }
 
 impl Progress {
@@ -49,39 +50,62 @@ impl Progress {
 }
 
 /// A timer that starts when a body has nothing to give, and is rewound by every frame.
+///
+/// The bodies of one request share what rewinds them: a stream of both directions is not silent while one side speaks.
 #[derive(Debug)]
 pub struct IdleTimer {
     limit: Option<Duration>,
+    shared: Option<Rc<Progress>>,
+    moved: Option<Instant>,
     waiting: bool,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
 impl IdleTimer {
-    /// A timer of `limit`; `None` never ends.
-    pub const fn new(limit: Option<Duration>) -> Self {
-        Self { limit, waiting: false, sleep: None }
+    /// A timer of `limit`, rewound by whatever moves on `shared` too; without a limit it never ends.
+    pub const fn new(limit: Option<Duration>, shared: Option<Rc<Progress>>) -> Self {
+        Self { limit, shared, moved: None, waiting: false, sleep: None }
     }
 
     /// Notes that a frame came.
-    pub const fn moved(&mut self) {
+    pub fn moved(&mut self) {
         self.waiting = false;
+        // What nobody shares is noted when the wait begins.
+        if self.limit.is_some() && self.shared.is_some() {
+            self.note();
+        }
     }
 
     /// Is ready once nothing came for the whole limit.
     pub fn poll_expired(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(limit) = self.limit else { return Poll::Pending };
-        match &mut self.sleep {
-            Some(sleep) if self.waiting => sleep.as_mut().poll(cx),
-            slot => {
-                self.waiting = true;
-                let end = Instant::now() + limit;
-                match slot {
-                    Some(sleep) => sleep.as_mut().reset(end),
-                    None => *slot = Some(Box::pin(tokio::time::sleep_until(end))),
-                }
-                slot.as_mut().map_or(Poll::Pending, |sleep| sleep.as_mut().poll(cx))
-            }
+        if !self.waiting {
+            // Time in which nobody asked for a frame is no silence.
+            self.waiting = true;
+            self.note();
         }
+        loop {
+            let end = self.last().map_or_else(Instant::now, |moved| moved + limit);
+            let sleep = self.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
+            std::task::ready!(sleep.as_mut().poll(cx));
+            // Set anew only when it has run out: frames come more often than silence.
+            if end <= sleep.deadline() {
+                return Poll::Ready(());
+            }
+            sleep.as_mut().reset(end);
+        }
+    }
+
+    fn note(&mut self) {
+        let now = Some(Instant::now());
+        match &self.shared {
+            Some(shared) => shared.moved.set(now),
+            None => self.moved = now,
+        }
+    }
+
+    fn last(&self) -> Option<Instant> {
+        self.shared.as_ref().map_or(self.moved, |shared| shared.moved.get())
     }
 }
 
@@ -97,7 +121,7 @@ pub struct Upload {
 impl Upload {
     /// No body.
     pub const fn empty() -> Self {
-        Self { inner: None, progress: None, left: 0, idle: IdleTimer::new(None) }
+        Self { inner: None, progress: None, left: 0, idle: IdleTimer::new(None, None) }
     }
 
     /// Passes on `incoming`, at most `limit` bytes of it, with at most `idle` between two frames.
@@ -105,7 +129,9 @@ impl Upload {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        Self { inner: Some(incoming), progress: Some(Rc::default()), left: limit.unwrap_or(u64::MAX), idle: IdleTimer::new(idle) }
+        let progress = Some(Rc::<Progress>::default());
+        let idle = IdleTimer::new(idle, progress.clone());
+        Self { inner: Some(incoming), progress, left: limit.unwrap_or(u64::MAX), idle }
     }
 
     /// Returns the shared progress; `None` when there is no body.
@@ -162,5 +188,40 @@ impl Body for Upload {
 
     fn size_hint(&self) -> SizeHint {
         self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(10);
+
+    #[tokio::test(start_paused = true)]
+    async fn a_frame_in_one_direction_rewinds_the_other() {
+        let progress = Rc::<Progress>::default();
+        let mut silent = IdleTimer::new(Some(LIMIT), Some(progress.clone()));
+        let mut busy = IdleTimer::new(Some(LIMIT), Some(progress));
+        let begun = Instant::now();
+        let speak = async {
+            for _ in 0..4 {
+                tokio::time::sleep(LIMIT / 2).await;
+                busy.moved();
+            }
+        };
+        tokio::join!(poll_fn(|cx| silent.poll_expired(cx)), speak);
+        assert_eq!(begun.elapsed(), LIMIT * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_in_which_nobody_asked_is_no_silence() {
+        let mut timer = IdleTimer::new(Some(LIMIT), None);
+        timer.moved();
+        tokio::time::advance(LIMIT * 2).await;
+        let begun = Instant::now();
+        poll_fn(|cx| timer.poll_expired(cx)).await;
+        assert_eq!(begun.elapsed(), LIMIT);
     }
 }

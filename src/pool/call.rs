@@ -1,6 +1,7 @@
 //! What goes through a pool's layers, and what comes back.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
@@ -27,12 +28,22 @@ pub struct Call {
     pub started: Tick,
     /// The earliest end that a layer has set, and what it is called.
     pub(super) end: Option<(Instant, Reason)>,
+    /// Where the member that is tried is left for a layer that gives up on the call.
+    pub(super) tried: Option<Tried>,
 }
+
+/// The member that a call was last sent to; empty before its first pick.
+pub(super) type Tried = Rc<RefCell<Option<Rc<Member>>>>;
 
 impl Call {
     /// A call that nothing limits yet.
     pub const fn new(request: Request<Upload>, required: Vec<Box<str>>, key: Option<u64>, started: Tick) -> Self {
-        Self { request, required, key, started, end: None }
+        Self { request, required, key, started, end: None, tried: None }
+    }
+
+    /// Returns where the member that is tried will stand.
+    pub(super) fn watch(&mut self) -> Tried {
+        self.tried.get_or_insert_default().clone()
     }
 
     /// Lets the call end at `end` at the latest, its response body included.

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied};
+use super::call::{Call, Denied, Tried};
 use crate::model::Reason;
 
 /// Puts a [`Deadline`] around a service.
@@ -56,7 +56,8 @@ impl<S: Service<Call, Error = Denied>> Service<Call> for Deadline<S> {
     fn call(&mut self, mut call: Call) -> Self::Future {
         let end = Instant::now() + self.layer.limit;
         call.end_by(end, self.layer.reason);
-        DeadlineFuture { inner: self.inner.call(call), sleep: tokio::time::sleep_until(end), reason: self.layer.reason }
+        let tried = call.watch();
+        DeadlineFuture { inner: self.inner.call(call), sleep: tokio::time::sleep_until(end), reason: self.layer.reason, tried }
     }
 }
 
@@ -69,6 +70,7 @@ pin_project! {
         #[pin]
         sleep: Sleep,
         reason: Reason,
+        tried: Tried,
     }
 }
 
@@ -83,7 +85,10 @@ where
         if let Poll::Ready(result) = this.inner.poll(cx) {
             return Poll::Ready(result);
         }
-        this.sleep.poll(cx).map(|()| Err(Denied::new(*this.reason, "the time allowed by the route is over")))
+        this.sleep.poll(cx).map(|()| {
+            let denied = Denied::new(*this.reason, "the time allowed by the route is over");
+            Err(Denied { member: this.tried.take(), ..denied })
+        })
     }
 }
 

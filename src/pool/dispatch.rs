@@ -19,7 +19,7 @@ use super::member::{Member, Tally};
 use crate::balance::NoPick;
 use crate::endpoint::{Attempt, LoadReport};
 use crate::kit::clock::{self, Tick};
-use crate::message::body::Upload;
+use crate::message::body::{Progress, Upload};
 use crate::message::load_report::{self, LOAD_REPORT};
 use crate::model::{Failure, Outcome, Reason, Route, RouteTimeouts};
 use crate::upstream::Exchange;
@@ -60,6 +60,9 @@ impl Service<Call> for Dispatch {
             Ok(member) => member,
             Err(reason) => return Box::pin(std::future::ready(Err(no_pick(&self.pool, &self.route, &call, reason)))),
         };
+        if let Some(tried) = &call.tried {
+            tried.replace(Some(member.clone()));
+        }
         // Before the first await: the attempt counts as in flight from the pick, so that a slow connect is seen.
         let attempt = Attempt::begin(member.endpoint.clone(), now);
         let timeouts = self.route.clone();
@@ -73,7 +76,7 @@ async fn send(member: Rc<Member>, attempt: Attempt, mut call: Call, route: Rc<Po
     }
     let progress = call.request.body().progress();
     let tally = Tally(member.counters.clone());
-    let mut running = Running { parts: Some((attempt, tally)), end: call.end };
+    let mut running = Running { parts: Some((attempt, tally)), upload: progress.clone(), end: call.end };
     match member.connections.exchange(call.request, route.timeouts.first_byte).await {
         Ok(exchange) => {
             let idle = route.timeouts.idle;
@@ -92,6 +95,7 @@ async fn send(member: Rc<Member>, attempt: Attempt, mut call: Call, route: Rc<Po
 /// An attempt before its response; dropped early when a deadline ends it or the client leaves.
 struct Running {
     parts: Option<(Attempt, Tally)>,
+    upload: Option<Rc<Progress>>,
     end: Option<(Instant, Reason)>,
 }
 
@@ -113,7 +117,7 @@ impl Running {
         attempt.response(head.status, now);
         tally.answered(attempt.started(), now, exchange.reused);
         learn(&attempt, head.status, &head.headers, now);
-        let held = Held { lease: exchange.lease, attempt, tally };
+        let held = Held { lease: exchange.lease, attempt, tally, upload: self.upload.take() };
         let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
             Download::switched(incoming, held)
         } else {

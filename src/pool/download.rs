@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use tokio::time::{Instant, Sleep};
 
 use crate::endpoint::Attempt;
 use crate::kit::clock;
-use crate::message::body::{Cut, IdleTimer, Upload};
+use crate::message::body::{Cut, IdleTimer, Progress, Upload};
 use crate::model::{Outcome, Reason};
 use crate::upstream::{self, Lease};
 
@@ -27,6 +28,8 @@ pub(super) struct Held {
     pub(super) lease: Lease<Upload>,
     pub(super) attempt: Attempt,
     pub(super) tally: Tally,
+    /// How the request's body moves, when there is one.
+    pub(super) upload: Option<Rc<Progress>>,
 }
 
 /// An endpoint's response body.
@@ -42,7 +45,8 @@ pub struct Download {
 impl Download {
     pub(super) fn new(incoming: Incoming, held: Held, idle: Option<Duration>, end: Option<(Instant, Reason)>) -> Self {
         let end = end.map(|(end, reason)| (Box::pin(tokio::time::sleep_until(end)), reason));
-        let mut body = Self { incoming, held: Some(held), over: false, idle: IdleTimer::new(idle), end };
+        let idle = IdleTimer::new(idle, held.upload.clone());
+        let mut body = Self { incoming, held: Some(held), over: false, idle, end };
         // Nobody polls a body that has ended already.
         body.finish_if_ended();
         body
@@ -55,7 +59,7 @@ impl Download {
 
     /// The empty body of a response that switched protocols: it keeps what the tunnel uses until [`Download::finish_switched`].
     pub(super) fn switched(incoming: Incoming, held: Held) -> Self {
-        Self { incoming, held: Some(held), over: true, idle: IdleTimer::new(None), end: None }
+        Self { incoming, held: Some(held), over: true, idle: IdleTimer::new(None, None), end: None }
     }
 
     /// The tunnel has ended so.
@@ -65,7 +69,7 @@ impl Download {
     }
 
     fn end_attempt(&mut self, outcome: Outcome) -> Option<Lease<Upload>> {
-        let Held { lease, attempt, tally } = self.held.take()?;
+        let Held { lease, attempt, tally, .. } = self.held.take()?;
         let now = clock::now();
         tally.ended(outcome, attempt.started(), now);
         attempt.finish(outcome, now);
@@ -90,13 +94,11 @@ impl Download {
         Cut(reason)
     }
 
-    fn poll_timers(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        if let Some((sleep, reason)) = &mut self.end
-            && sleep.as_mut().poll(cx).is_ready()
-        {
-            return Poll::Ready(*reason);
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        match &mut self.end {
+            Some((sleep, reason)) if self.held.is_some() => sleep.as_mut().poll(cx).map(|()| *reason),
+            _ => Poll::Pending,
         }
-        self.idle.poll_expired(cx).map(|()| Reason::IdleTimeout)
     }
 }
 
@@ -106,19 +108,32 @@ impl Body for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
+        // First: an endpoint that always has a frame ready must not outlast its time.
+        if let Poll::Ready(reason) = this.poll_end(cx) {
+            return Poll::Ready(Some(Err(this.cut(reason))));
+        }
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.idle.moved();
-                this.finish_if_ended();
+                // Nothing follows trailers, and hyper's HTTP/1 server does not ask for what follows.
+                if frame.is_trailers() {
+                    this.finish();
+                } else {
+                    this.finish_if_ended();
+                }
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Ready(None) => {
                 this.finish();
                 Poll::Ready(None)
             }
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(this.cut(upstream::body_reason(&error))))),
+            Poll::Ready(Some(Err(error))) => {
+                // A broken upload ends the exchange, and looks like an endpoint that broke off.
+                let upload = this.held.as_ref().and_then(|held| held.upload.as_ref()?.cut());
+                Poll::Ready(Some(Err(this.cut(upload.unwrap_or_else(|| upstream::body_reason(&error))))))
+            }
             Poll::Pending if this.held.is_none() => Poll::Pending,
-            Poll::Pending => this.poll_timers(cx).map(|reason| Some(Err(this.cut(reason)))),
+            Poll::Pending => this.idle.poll_expired(cx).map(|()| Some(Err(this.cut(Reason::IdleTimeout)))),
         }
     }
 

@@ -210,3 +210,70 @@ async fn a_client_that_takes_nothing_is_let_go() {
     inside.rest().await;
     quiet(&lab).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_response_with_trailers_completes_and_keeps_its_connection() {
+    let endpoint = Bare::listen().await;
+    let lab = lab(endpoint.address).await;
+    let mut client = Wire::connect(lab.address()).await;
+    let get = "GET / HTTP/1.1\r\nhost: a\r\nte: trailers\r\nconnection: te\r\n\r\n";
+    client.send(get).await;
+    let mut inside = endpoint.accept().await;
+    for _ in 0..2 {
+        inside.head().await;
+        inside
+            .send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\ntrailer: x-sum\r\n\r\n5\r\nhello\r\n0\r\nx-sum: 7\r\n\r\n")
+            .await;
+        client.until("x-sum: 7\r\n\r\n").await;
+        client.send(get).await;
+    }
+    inside.head().await;
+    let metrics = lab.metrics().await;
+    assert!(metrics.contains("tidegate_attempts_total{pool=\"agents\",endpoint=\"a\",outcome=\"completed\"} 2"), "{metrics}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_is_not_idle_while_one_side_speaks() {
+    let endpoint = Bare::listen().await;
+    let lab = Plan::before(endpoint.address).route("timeouts: { idle: 400ms }").start().await;
+    let mut client = Wire::connect(lab.address()).await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+    let mut inside = endpoint.accept().await;
+    inside.head().await;
+    assert_eq!(inside.chunk().await, "hi");
+    inside.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n").await;
+    client.head().await;
+    let mut pace = tokio::time::interval(Duration::from_millis(50));
+    for _ in 0..14 {
+        pace.tick().await;
+        inside.send("1\r\nx\r\n").await;
+        assert_eq!(client.chunk().await, "x");
+    }
+    for _ in 0..14 {
+        pace.tick().await;
+        client.send("1\r\ny\r\n").await;
+        assert_eq!(inside.chunk().await, "y");
+    }
+    inside.send("0\r\n\r\n").await;
+    assert_eq!(client.chunk().await, "");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_upload_that_breaks_under_a_running_response_is_not_the_endpoints_fault() {
+    let endpoint = Bare::listen().await;
+    let lab = Plan::before(endpoint.address).listener("limits: { request_body: 4 }").start().await;
+    let mut client = Wire::connect(lab.address()).await;
+    client.send("POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n").await;
+    let mut inside = endpoint.accept().await;
+    inside.head().await;
+    assert_eq!(inside.chunk().await, "hi");
+    inside.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1\r\nx\r\n").await;
+    client.head().await;
+    assert_eq!(client.chunk().await, "x");
+    client.send("5\r\nlarge\r\n").await;
+    inside.rest().await;
+    let metrics = quiet(&lab).await;
+    let failure = "tidegate_attempt_failures_total{pool=\"agents\",endpoint=\"a\",reason=";
+    assert!(metrics.contains(&format!("{failure}\"body_too_large\"}} 1")), "{metrics}");
+    assert!(!metrics.contains(&format!("{failure}\"endpoint_truncated\"")), "{metrics}");
+}

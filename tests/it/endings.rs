@@ -1,6 +1,6 @@
 //! Endpoints that answer wrongly, late, partly or not at all: the client hears why, and never gets a part for the whole.
 
-use crate::lab::{Answer, Http1, get, request};
+use crate::lab::{Answer, Http1, Lab, get, request, soon};
 use crate::wire::{Bare, Canned, End, Plan, Wire, lab};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -257,4 +257,28 @@ async fn a_capability_that_no_endpoint_offers_is_said_so() {
     wanting.headers_mut().insert("x-tidegate-require", "gpu".parse().unwrap());
     expect(&Http1::connect(lab.address()).await.ask(wanting).await, 503, "capability_unavailable");
     assert!(endpoint.is_untouched().await);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deadline_tells_the_access_log_who_was_tried() {
+    for limit in ["attempt: 100ms", "total: 100ms"] {
+        let endpoint = Bare::listen().await;
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("access.log");
+        let yaml = Plan::before(endpoint.address).route(&format!("timeouts: {{ {limit} }}")).yaml();
+        let lab = Lab::start(&format!("{yaml}telemetry: {{ access_log: {{ path: {} }} }}\n", log.display())).await;
+        assert_eq!(get(lab.address(), "/").await.status(), 504);
+        let line = soon(async {
+            loop {
+                let text = std::fs::read_to_string(&log).unwrap_or_default();
+                if text.ends_with('\n') {
+                    return text;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        let line: serde_json::Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&line["pool"], &line["endpoint"], &line["attempts"]), (&"agents".into(), &"a".into(), &1.into()), "{line}");
+    }
 }

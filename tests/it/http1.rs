@@ -198,6 +198,28 @@ async fn a_client_that_waits_for_100_continue_hears_an_early_refusal_of_the_endp
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_chunked_body_of_a_method_that_seldom_has_one_reaches_the_endpoint() {
+    let endpoint = Bare::listen().await;
+    let lab = lab(endpoint.address).await;
+    let mut client = Wire::connect(lab.address()).await;
+    let mut inside = None;
+    for method in ["GET", "HEAD", "DELETE"] {
+        client.send(format!("{method} / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n")).await;
+        let inside = match &mut inside {
+            Some(inside) => inside,
+            none => none.insert(endpoint.accept().await),
+        };
+        let head = inside.head().await;
+        assert!(head.contains("\r\ntransfer-encoding: chunked\r\n"), "{head}");
+        assert_eq!(inside.chunk().await, "hello");
+        assert_eq!(inside.chunk().await, "");
+        inside.until("\r\n").await;
+        inside.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        assert!(client.head().await.starts_with("HTTP/1.1 200 OK\r\n"));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_response_may_run_while_its_request_still_comes() {
     let endpoint = Endpoint::start(echo).await;
     let lab = lab(endpoint.address).await;

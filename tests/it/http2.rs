@@ -123,6 +123,39 @@ async fn http2_goes_on_as_http2_to_an_endpoint_that_speaks_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_body_of_a_get_without_a_length_reaches_an_http1_endpoint() {
+    let endpoint = Endpoint::mirror().await;
+    let lab = lab(endpoint.address).await;
+    let mut client = resetter(&lab).await;
+    let head = Request::get("http://agents.example.com/").body(()).unwrap();
+    let (answer, mut body) = client.send_request(head, false).unwrap();
+    body.send_data(Bytes::from_static(b"hello"), true).unwrap();
+    let mut body = soon(answer).await.unwrap().into_body();
+    let mut text = Vec::new();
+    while let Some(part) = soon(body.data()).await {
+        text.extend_from_slice(&part.unwrap());
+    }
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.contains("\ntransfer-encoding: chunked\n") && text.ends_with("\n\nhello"), "{text}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_limits_of_a_listener_hold_for_http2_too() {
+    let endpoint = Endpoint::named("a").await;
+    let lab = Plan::before(endpoint.address).listener("limits: { headers: 3, request_line: 256 }").start().await;
+    let mut client = Http2::connect(lab.address()).await;
+    let mut many = request("/");
+    for name in ["x-a", "x-b", "x-c", "x-d"] {
+        many.headers_mut().insert(name, HeaderValue::from_static("1"));
+    }
+    let answer = client.ask(many).await;
+    assert_eq!((answer.status(), answer.json()["reason"].as_str()), (431, Some("too_many_headers")));
+    let answer = client.ask(request(&format!("/{}", "a".repeat(300)))).await;
+    assert_eq!((answer.status(), answer.json()["reason"].as_str()), (414, Some("target_too_long")));
+    assert_eq!(client.ask(request("/")).await.text, "a");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_streams_of_one_connection_run_at_the_same_time() {
     for pool in ["strategy: round_robin", UPSTREAM_HTTP2] {
         // Nobody is answered before all are there.

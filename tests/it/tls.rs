@@ -194,6 +194,35 @@ async fn alpn_chooses_the_protocol() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_ends_in_order_after_a_switch_that_did_not_happen() {
+    let endpoint = Endpoint::named("a").await;
+    let authority = Authority::new();
+    let lab = secure(&endpoint, &authority.server("a.test")).await;
+    for protocol in ["h2c", "websocket"] {
+        let stream = authority.client().connect(lab.address(), "a.test").await.unwrap();
+        let mut wire = Wire::new(stream);
+        let asks = format!("GET / HTTP/1.1\r\nhost: a.test\r\nconnection: upgrade\r\nupgrade: {protocol}\r\n\r\n");
+        wire.send(&asks).await;
+        let head = wire.head().await;
+        assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{head}");
+        assert_eq!(wire.exactly(1).await, "a");
+        if protocol == "h2c" {
+            // The field is ignored, and the connection goes on.
+            for _ in 0..2 {
+                wire.send(&asks).await;
+                wire.head().await;
+                assert_eq!(wire.exactly(1).await, "a");
+            }
+            wire.send("GET / HTTP/1.1\r\nhost: a.test\r\nconnection: close\r\n\r\n").await;
+            wire.head().await;
+            assert_eq!(wire.exactly(1).await, "a");
+        }
+        // Without close_notify this would be an error.
+        assert_eq!(wire.ended().await, End::Closed, "{protocol}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_name_that_a_client_asks_for_chooses_the_certificate() {
     let endpoint = Endpoint::mirror().await;
     let authority = Authority::new();

@@ -50,8 +50,6 @@ pub struct Exchange<B: RequestBody> {
     pub lease: Lease<B>,
     /// Whether the connection had been open before.
     pub reused: bool,
-    /// How long the request waited for its connection, when it did.
-    pub connect_time: Option<Duration>,
 }
 
 /// What is known of the connections of one worker to one endpoint.
@@ -82,8 +80,8 @@ pub(super) struct Open(Rc<Counts>);
 /// A connection for one request.
 pub(super) struct Checkout<B: RequestBody> {
     pub(super) held: Held<B>,
-    /// How long it took to open; `None` when it was open.
-    pub(super) connect_time: Option<Duration>,
+    /// Whether it was open before.
+    pub(super) reused: bool,
 }
 
 impl Open {
@@ -173,19 +171,18 @@ impl<B: RequestBody> Connections<B> {
         let mut request = request.map(Outgoing::new);
         let mut chances = SECOND_CHANCES;
         loop {
-            let checkout = self.check_out().await?;
-            let reused = checkout.connect_time.is_none();
+            let Checkout { held, reused } = self.check_out().await?;
             if reused {
                 self.counts.reused_total.set(self.counts.reused_total.get() + 1);
             }
-            let sent = match checkout.held {
+            let sent = match held {
                 Held::H1(connection) => self.send_h1(connection, request, first_byte).await,
                 Held::H2(place) => self.send_h2(place, request, first_byte).await,
             };
             let (back, failure) = match sent {
                 Ok((response, held)) => {
                     let lease = Lease::new(Rc::clone(self), held);
-                    return Ok(Exchange { response, lease, reused, connect_time: checkout.connect_time });
+                    return Ok(Exchange { response, lease, reused });
                 }
                 Err(Unanswered::Lost(failure)) => return Err(SendFailure { reused, ..failure }),
                 Err(Unanswered::Stale(back, _)) if reused => {

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Request, Response, Uri, Version, header};
+use http_body::Body;
 use hyper::body::Incoming;
 use hyper::client::conn::TrySendError;
 use hyper::client::conn::http1::{Builder, SendRequest};
@@ -72,10 +73,9 @@ impl<B: RequestBody> H1<B> {
         self.busy = true;
     }
 
-    /// Puts it aside: dropped from now on, it ends in order.
+    /// Gives it back: dropped from now on, it ends in order.
     pub(super) fn rest(&mut self) {
         self.busy = false;
-        self.since = Instant::now();
     }
 
     /// Returns where the body of the request reports to.
@@ -104,8 +104,12 @@ impl<B> Drop for H1<B> {
 
 /// Gives the request the form of HTTP/1 (RFC 9112 section 3.2.1): `Host`, and a target without authority.
 ///
-/// A request that names no host, which only HTTP/1.0 allows, is for the endpoint at `address`.
-pub(super) fn prepare<T>(request: &mut Request<T>, address: &Address) -> Result<(), SendFailure> {
+/// A request that names no host, which only HTTP/1.0 allows, is for the endpoint at `address`. A body of unknown length becomes a chunked one.
+pub(super) fn prepare<T: Body>(request: &mut Request<T>, address: &Address) -> Result<(), SendFailure> {
+    // hyper does so by itself but for GET and HEAD, whose body it would lose without a word (RFC 9110 section 9.3.1 allows one).
+    if !request.body().is_end_stream() && request.body().size_hint().exact().is_none() {
+        request.headers_mut().insert(header::TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    }
     let Some(authority) = request.uri().authority() else {
         if !request.headers().contains_key(header::HOST) {
             request.headers_mut().insert(header::HOST, host_of(address));
@@ -146,6 +150,9 @@ fn host_of(address: &Address) -> HeaderValue {
 
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
+    use http_body_util::{Empty, Full};
+
     use super::*;
 
     fn address() -> Address {
@@ -154,14 +161,14 @@ mod tests {
 
     #[test]
     fn a_request_without_host_is_for_the_endpoint() {
-        let mut request = Request::get("/").body(()).unwrap();
+        let mut request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
         prepare(&mut request, &address()).unwrap();
         assert_eq!(request.headers()[header::HOST], "10.0.0.1:8080");
     }
 
     #[test]
     fn an_absolute_target_becomes_host_and_path() {
-        let mut request = Request::get("http://agents.example:81/a?b=c").body(()).unwrap();
+        let mut request = Request::get("http://agents.example:81/a?b=c").body(Empty::<Bytes>::new()).unwrap();
         prepare(&mut request, &address()).unwrap();
         assert_eq!(request.uri(), "/a?b=c");
         assert_eq!(request.headers()[header::HOST], "agents.example:81");
@@ -169,9 +176,19 @@ mod tests {
 
     #[test]
     fn a_given_host_stays() {
-        let mut request = Request::get("http://agents.example").header(header::HOST, "other").body(()).unwrap();
+        let mut request = Request::get("http://agents.example").header(header::HOST, "other").body(Empty::<Bytes>::new()).unwrap();
         prepare(&mut request, &address()).unwrap();
         assert_eq!(request.uri(), "/");
         assert_eq!(request.headers()[header::HOST], "other");
+    }
+
+    #[test]
+    fn a_body_of_known_length_is_not_chunked() {
+        let mut request = Request::get("/").body(Full::new(Bytes::from_static(b"x"))).unwrap();
+        prepare(&mut request, &address()).unwrap();
+        assert!(!request.headers().contains_key(header::TRANSFER_ENCODING));
+        let mut request = Request::get("/").body(Empty::<Bytes>::new()).unwrap();
+        prepare(&mut request, &address()).unwrap();
+        assert!(!request.headers().contains_key(header::TRANSFER_ENCODING));
     }
 }

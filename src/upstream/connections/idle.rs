@@ -67,6 +67,7 @@ impl<B: RequestBody> Connections<B> {
         if self.retired.get() || room == 0 {
             return;
         }
+        connection.since = Instant::now();
         let oldest = {
             let mut idle = self.idle.borrow_mut();
             let oldest = if idle.len() >= room { idle.pop_front() } else { None };

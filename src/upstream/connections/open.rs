@@ -85,7 +85,7 @@ impl<B: RequestBody> Connections<B> {
     /// Finds or opens a connection for one request.
     pub(super) async fn check_out(self: &Rc<Self>) -> Result<Checkout<B>, SendFailure> {
         match self.take_open() {
-            Some(held) => Ok(Checkout { held, connect_time: None }),
+            Some(held) => Ok(Checkout { held, reused: true }),
             None if self.may_share() => Box::pin(self.open_shared()).await,
             None => Box::pin(self.open_own()).await,
         }
@@ -112,7 +112,6 @@ impl<B: RequestBody> Connections<B> {
     }
 
     async fn open_own(self: &Rc<Self>) -> Result<Checkout<B>, SendFailure> {
-        let start = Instant::now();
         let held = match self.open(after(self.target.settings.connect_timeout)).await? {
             Opened::H1(connection) => Held::H1(connection),
             Opened::H2(connection) => {
@@ -121,12 +120,11 @@ impl<B: RequestBody> Connections<B> {
                 Held::H2(place.ok_or_else(|| SendFailure::unsent(Reason::EndpointReset, CLOSED_AT_ONCE))?)
             }
         };
-        Ok(Checkout { held, connect_time: Some(start.elapsed()) })
+        Ok(Checkout { held, reused: false })
     }
 
     /// Waits for a connection that others wait for too, at most for the connect timeout in all.
     async fn open_shared(self: &Rc<Self>) -> Result<Checkout<B>, SendFailure> {
-        let start = Instant::now();
         let deadline = after(self.target.settings.connect_timeout);
         let mut closed_at_once = 0;
         loop {
@@ -134,7 +132,7 @@ impl<B: RequestBody> Connections<B> {
             let late = || SendFailure::unsent(Reason::ConnectTimeout, "no shared connection had room in time");
             timeout_at(deadline, dialling.wait()).await.unwrap_or_else(|_| Err(late()))?;
             if let Some(held) = self.take_open() {
-                return Ok(Checkout { held, connect_time: Some(start.elapsed()) });
+                return Ok(Checkout { held, reused: false });
             }
             if Instant::now() >= deadline {
                 return Err(late());
