@@ -25,6 +25,7 @@ mod routes;
 mod smoke;
 mod sockets;
 mod sse;
+mod start;
 mod strategies;
 mod tls;
 mod watch;

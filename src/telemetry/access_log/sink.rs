@@ -17,6 +17,9 @@ use crate::model::{LogFormat, LogTarget};
 /// Lines that may wait for the writer: about 2 MiB, a third of a second at 25,000 requests a second.
 const WAITING: usize = 8192;
 
+/// Bytes that are written at once.
+const BUFFER: usize = 64 * 1024;
+
 /// How long a written line may stay in the buffer.
 const FLUSH: Duration = Duration::from_millis(50);
 
@@ -54,9 +57,8 @@ impl AccessLog {
     /// When the file cannot be opened.
     pub fn open(settings: &crate::model::AccessLog, dropped: Arc<AtomicU64>) -> io::Result<Self> {
         let (lines, inbox) = sync_channel(WAITING);
-        let mut output = Output::open(settings.path.clone())?;
-        let lost = dropped.clone();
-        let writer = thread::Builder::new().name("access-log".to_owned()).spawn(move || output.run(&inbox, &lost))?;
+        let mut output = Output::open(settings.path.clone(), dropped.clone())?;
+        let writer = thread::Builder::new().name("access-log".to_owned()).spawn(move || output.run(&inbox))?;
         Ok(Self { handle: Handle { lines, format: settings.format, dropped }, writer: Some(writer) })
     }
 
@@ -95,6 +97,9 @@ impl Handle {
 struct Output {
     target: LogTarget,
     out: BufWriter<Box<dyn Write + Send>>,
+    /// Lines in the buffer: lost together when it cannot be written.
+    buffered: u64,
+    dropped: Arc<AtomicU64>,
     /// Said once for each time that it stops working.
     failed: bool,
 }
@@ -112,54 +117,68 @@ fn open(path: &std::path::Path) -> io::Result<File> {
 }
 
 impl Output {
-    fn open(target: LogTarget) -> io::Result<Self> {
-        Ok(Self { out: BufWriter::with_capacity(64 * 1024, sink(&target)?), target, failed: false })
+    fn open(target: LogTarget, dropped: Arc<AtomicU64>) -> io::Result<Self> {
+        Ok(Self { out: BufWriter::with_capacity(BUFFER, sink(&target)?), target, buffered: 0, dropped, failed: false })
     }
 
-    fn run(&mut self, inbox: &Receiver<Message>, dropped: &AtomicU64) {
+    fn run(&mut self, inbox: &Receiver<Message>) {
         let mut next_flush = Instant::now() + FLUSH;
         loop {
             let message = inbox.recv_timeout(next_flush.saturating_duration_since(Instant::now()));
             let written = match message {
-                Ok(Message::Line(line)) => self.out.write_all(line.as_bytes()).inspect_err(|_| {
-                    dropped.fetch_add(1, Relaxed);
-                }),
+                Ok(Message::Line(line)) => self.add(&line),
                 Ok(Message::Reopen) => self.reopen(),
                 Err(RecvTimeoutError::Timeout) => Ok(()),
                 Ok(Message::End) | Err(RecvTimeoutError::Disconnected) => {
-                    // The end of the process: nobody is left to hear of a failure.
-                    let _ = self.out.flush();
+                    let flushed = self.flush();
+                    self.note(flushed);
                     return;
                 }
             };
             self.note(written);
             if next_flush <= Instant::now() {
-                let flushed = self.out.flush();
+                let flushed = self.flush();
                 self.note(flushed);
                 next_flush = Instant::now() + FLUSH;
             }
         }
     }
 
-    fn reopen(&mut self) -> io::Result<()> {
+    fn add(&mut self, line: &str) -> io::Result<()> {
+        // Here rather than inside the buffer, so that it is known which lines a failure costs.
+        let made_room = if self.out.buffer().len() + line.len() > BUFFER { self.flush() } else { Ok(()) };
+        self.buffered += 1;
+        made_room?;
+        self.out.write_all(line.as_bytes())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
         self.out.flush()?;
-        self.out = BufWriter::with_capacity(64 * 1024, sink(&self.target)?);
+        // Without a line nothing was tried, and nothing is known to work again.
+        if std::mem::take(&mut self.buffered) > 0 {
+            self.failed = false;
+        }
         Ok(())
     }
 
+    fn reopen(&mut self) -> io::Result<()> {
+        self.flush()?;
+        self.out = BufWriter::with_capacity(BUFFER, sink(&self.target)?);
+        Ok(())
+    }
+
+    /// Says once that lines are lost, and counts each that is.
     fn note(&mut self, result: io::Result<()>) {
-        match result {
-            Ok(()) => self.failed = false,
-            Err(error) if !self.failed => {
-                self.failed = true;
-                warn!(%error, target = ?self.target, "Access log lines are lost.");
-                // What the buffer holds would be tried again with every line.
-                if let Ok(sink) = sink(&self.target) {
-                    let old = std::mem::replace(&mut self.out, BufWriter::with_capacity(64 * 1024, sink));
-                    drop(old.into_parts());
-                }
-            }
-            Err(_) => {}
+        let Err(error) = result else { return };
+        if !self.failed {
+            self.failed = true;
+            warn!(%error, target = ?self.target, "Access log lines are lost.");
+        }
+        self.dropped.fetch_add(std::mem::take(&mut self.buffered), Relaxed);
+        // What the buffer holds would be tried again with every line.
+        if let Ok(sink) = sink(&self.target) {
+            let old = std::mem::replace(&mut self.out, BufWriter::with_capacity(BUFFER, sink));
+            drop(old.into_parts());
         }
     }
 }
@@ -205,6 +224,18 @@ mod tests {
         drop(log);
         assert!(std::fs::read_to_string(folder.path().join("old.log")).unwrap().contains("/first"));
         assert!(std::fs::read_to_string(&path).unwrap().contains("/second"));
+    }
+
+    #[test]
+    fn lines_that_a_full_disk_does_not_take_are_counted() {
+        let dropped = Arc::new(AtomicU64::new(0));
+        let settings = Settings { format: LogFormat::Json, path: LogTarget::File("/dev/full".into()) };
+        let log = AccessLog::open(&settings, dropped.clone()).unwrap();
+        for _ in 0..1000 {
+            log.handle().write(&record("/lost"));
+        }
+        drop(log);
+        assert_eq!(dropped.load(Relaxed), 1000);
     }
 
     #[test]

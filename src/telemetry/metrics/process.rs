@@ -55,7 +55,10 @@ impl Process {
             ("tidegate_config_reloads_total", "Attempts to take a new config, by result."),
             ("tidegate_worker_restarts_total", "Workers that died and were started again."),
             ("tidegate_panics_total", "Panics; each ended one connection or one worker."),
-            ("tidegate_access_log_dropped_total", "Access log lines that found the writer too slow."),
+            (
+                "tidegate_access_log_dropped_total",
+                "Access log lines that were lost: the writer was too slow, or the file took nothing.",
+            ),
         ];
         for (name, help) in counters {
             self.recorder.describe_counter(name.into(), Some(Unit::Count), help.into());
