@@ -32,6 +32,7 @@ fn table(n: usize, matcher: impl Fn(usize) -> Match) -> Table {
         require: Default::default(),
         rewrite: Rewrite::default(),
         timeouts: RouteTimeouts::default(),
+        policies: Default::default(),
     };
     let routes: Vec<Arc<Route>> = (0..n).map(|n| Arc::new(route(n))).collect();
     Table::build(&routes, &id("public")).expect("the benchmark has no regular expressions")

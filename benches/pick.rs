@@ -47,6 +47,8 @@ fn picker(strategy: Strategy) -> Picker {
         endpoints: Vec::new(),
         dns: None,
         slow_start: None,
+        max_connections: None,
+        protection: Default::default(),
         upstream: Upstream::default(),
     })
 }

@@ -53,6 +53,8 @@ pub(super) fn pool(strategy: Strategy) -> Pool {
         endpoints: Vec::new(),
         dns: None,
         slow_start: None,
+        max_connections: None,
+        protection: Default::default(),
         upstream: Upstream::default(),
     }
 }

@@ -143,6 +143,24 @@ reasons! {
     IdleTimeout = "idle_timeout", Endpoint, 504, "Response body stalled", "connection_read_timeout", 4;
     /// The response body ended early.
     EndpointTruncated = "endpoint_truncated", Endpoint, 502, "Response body ended early", "http_response_incomplete", 14;
+    /// Every place in the pool's queue is taken, or there is no queue and no slot is free.
+    QueueFull = "queue_full", Proxy, 503, "The queue is full", "destination_unavailable", 14;
+    /// No slot became free in time.
+    QueueTimeout = "queue_timeout", Proxy, 503, "Waited too long for a slot", "destination_unavailable", 14;
+    /// A more important request took the place in the queue.
+    Displaced = "displaced", Proxy, 503, "Displaced by a more important request", "destination_unavailable", 14;
+    /// Every slot and every place in the queue of the bulkhead is taken.
+    BulkheadFull = "bulkhead_full", Proxy, 503, "The bulkhead is full", "destination_unavailable", 14;
+    /// No slot of the bulkhead became free in time.
+    BulkheadTimeout = "bulkhead_timeout", Proxy, 503, "Waited too long for the bulkhead", "destination_unavailable", 14;
+    /// Every endpoint that could serve the request has an open breaker.
+    BreakerOpen = "breaker_open", Proxy, 503, "Every circuit breaker is open", "destination_unavailable", 14;
+    /// A rate limit of the route is used up.
+    RateLimited = "rate_limited", Client, 429, "Rate limit exceeded", "http_request_denied", 8;
+    /// The process is near one of its limits, and the request is not important enough.
+    Overloaded = "overloaded", Proxy, 503, "Overloaded", "proxy_internal_response", 8;
+    /// A fault that an operator has switched on.
+    FaultInjected = "fault_injected", Proxy, 503, "Injected fault", "proxy_internal_response", 14;
     /// Tidegate is stopping.
     Draining = "draining", Proxy, 503, "Stopping", "destination_unavailable", 14;
     /// A defect of Tidegate.

@@ -8,7 +8,10 @@ mod failure;
 mod id;
 mod listener;
 mod outcome;
+mod policies;
 mod pool;
+mod protection;
+mod retry;
 mod route;
 mod secret;
 mod settings;
@@ -20,9 +23,12 @@ pub use failure::{Failure, Reason, Side};
 pub use id::{Id, ParseIdError};
 pub use listener::{CertificateFiles, ClientAuth, Limits, Listener, ListenerProtocol, ListenerTimeouts, ServerTls};
 pub use outcome::Outcome;
+pub use policies::{Bulkhead, Failover, Mirror, Overload, Policies, Priority, RateKey, RateLimit};
 pub use pool::{
     Dns, EndpointSpec, Hash, HashKey, HostHeader, Pool, ResourceTerms, Strategy, Upstream, UpstreamProtocol, UpstreamTls,
 };
+pub use protection::{Breaker, Heal, Health, HttpProbe, JsonField, Outlier, Probe, Protection, Queue};
+pub use retry::{Backoff, Budget, Condition, Hedge, HedgeDelay, Jitter, Retry};
 pub use route::{
     Action, FixedResponse, HeaderMatch, HostPattern, Match, PathPattern, QueryMatch, Redirect, Rewrite, Route, RouteTimeouts,
     Split, ValueMatch,

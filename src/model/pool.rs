@@ -8,7 +8,7 @@ use http::HeaderName;
 use serde::Serialize;
 
 use super::duration::written;
-use super::{Address, Id, Weight};
+use super::{Address, Id, Protection, Weight};
 
 /// A named group of interchangeable endpoints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -28,6 +28,11 @@ pub struct Pool {
     /// How long a new endpoint's weight grows from 10% to 100%.
     #[serde(serialize_with = "written")]
     pub slow_start: Option<Duration>,
+    /// Slots of an endpoint that names none of its own, such as a discovered one; `None` is no limit.
+    pub max_connections: Option<u32>,
+    /// What is done about endpoints that fail, and when all are busy.
+    #[serde(flatten)]
+    pub protection: Protection,
     /// How the endpoints are reached.
     pub upstream: Upstream,
 }
@@ -118,7 +123,7 @@ pub struct EndpointSpec {
     pub address: Address,
     /// Its share of the traffic.
     pub weight: Weight,
-    /// Requests in flight that it is made for; a load term here, a limit once queues are configured.
+    /// Its slots: requests that may be in flight to it at once; `None` is no limit.
     pub max_connections: Option<u32>,
     /// What it offers.
     pub capabilities: BTreeSet<String>,

@@ -6,8 +6,8 @@ use std::time::Duration;
 use http::{HeaderName, HeaderValue, Method, StatusCode};
 use serde::{Serialize, Serializer};
 
-use super::Id;
 use super::duration::written;
+use super::{Id, Policies};
 
 /// A match on a request, and the policies for it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -25,6 +25,9 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// How long each phase may take.
     pub timeouts: RouteTimeouts,
+    /// What is done for requests beside sending them.
+    #[serde(flatten)]
+    pub policies: Policies,
 }
 
 /// Which requests a route takes: all that is given must hold.
@@ -176,6 +179,9 @@ pub struct RouteTimeouts {
     /// From the request's head to the last byte of the response.
     #[serde(serialize_with = "written")]
     pub total: Option<Duration>,
+    /// Waiting for a slot of an endpoint; the pool's own when `None`.
+    #[serde(serialize_with = "written")]
+    pub queue: Option<Duration>,
     /// From the pick of an endpoint to the last byte of its response.
     #[serde(serialize_with = "written")]
     pub attempt: Option<Duration>,
@@ -189,7 +195,7 @@ pub struct RouteTimeouts {
 
 impl Default for RouteTimeouts {
     fn default() -> Self {
-        Self { total: None, attempt: None, first_byte: Some(Duration::from_secs(120)), idle: Some(Duration::from_secs(300)) }
+        Self { total: None, queue: None, attempt: None, first_byte: Some(Duration::from_secs(120)), idle: Some(Duration::from_secs(300)) }
     }
 }
 

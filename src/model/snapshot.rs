@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Admin, Drain, Forwarding, Id, Listener, Pool, Route, Telemetry};
+use super::{Admin, Bulkhead, Drain, Forwarding, Id, Listener, Overload, Pool, Route, Telemetry};
 
 /// Everything that a config says, checked and compiled.
 ///
-/// Invariants, kept by `config`: every name is unique in its kind, and every pool and listener that a route names exists.
+/// Invariants, kept by `config`: every name is unique in its kind, and every pool, bulkhead and listener that a route names exists.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Snapshot {
     /// The listeners, in the order of the file.
@@ -18,6 +18,10 @@ pub struct Snapshot {
     pub routes: Vec<Arc<Route>>,
     /// The pools.
     pub pools: BTreeMap<Id, Arc<Pool>>,
+    /// The bulkheads.
+    pub bulkheads: BTreeMap<Id, Arc<Bulkhead>>,
+    /// Limits of the whole process.
+    pub overload: Overload,
     /// The admin server.
     pub admin: Admin,
     /// Logs.

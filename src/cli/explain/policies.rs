@@ -165,6 +165,7 @@ mod tests {
             require: Default::default(),
             rewrite: Rewrite::default(),
             timeouts: RouteTimeouts { attempt: Some(Duration::from_secs(60)), idle: None, ..RouteTimeouts::default() },
+            policies: Default::default(),
         };
         let policies = of_route(&route);
         let shown: Vec<_> = policies.iter().map(|policy| (policy.name, policy.value.as_str(), policy.source)).collect();

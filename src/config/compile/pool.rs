@@ -22,6 +22,8 @@ pub(super) fn pool(name: Id, raw: &raw::Pool, base: &Path) -> Pool {
         endpoints: raw.endpoints.0.iter().filter_map(|endpoint| self::endpoint(&endpoint.value.0)).collect(),
         dns: raw.discovery.as_ref().map(|discovery| dns(&discovery.value)),
         slow_start: raw.slow_start.as_ref().and_then(OrNone::as_option).map(|period| period.value.0),
+        max_connections: None,
+        protection: Default::default(),
         upstream: upstream(raw, base),
     }
 }

@@ -21,6 +21,8 @@ pub(in crate::config) fn snapshot(file: &File, base: &Path) -> Snapshot {
             .iter()
             .map(|(name, raw)| (name.value.clone(), Arc::new(pool::pool(name.value.clone(), raw, base))))
             .collect(),
+        bulkheads: Default::default(),
+        overload: Default::default(),
         admin: settings::admin(&file.admin),
         telemetry: settings::telemetry(&file.telemetry, base),
         drain: settings::drain(&file.drain),
