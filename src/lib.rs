@@ -17,9 +17,12 @@ pub mod ingress;
 pub mod registry;
 // floor 6: a pool on a worker: layers, dispatch
 pub mod pool;
+// floor 5: health checks, ejection
+pub mod health;
 // floor 4: one concern each
 pub mod balance;
 pub mod discovery;
+pub mod resilience;
 pub mod route;
 pub mod upstream;
 // floor 3: one concern each, closer to the ground

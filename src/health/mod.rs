@@ -1,0 +1,3 @@
+//! Whether endpoints are well: active checks, ejection of outliers, the clock of the breakers, self-healing.
+//!
+//! Runs on the control side. Its verdicts reach workers as availability bits of `endpoint`, never by calls.

@@ -1,0 +1,4 @@
+//! What protects a pool and the process: breakers, budgets, queues, limits, tiers, faults.
+//!
+//! Each mechanism is a pure machine that takes `now` and randomness as arguments, with at most a thin shared shell beside it (a short
+//! mutex or atomics). Deliberately not here: sockets, timers and tasks (`pool`, `health`), and where the layers stand (`pool/stack.rs`).
