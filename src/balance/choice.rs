@@ -8,7 +8,7 @@ use fastrand::Rng;
 
 use crate::endpoint::Endpoint;
 
-use super::picker::Pick;
+use super::picker::{NoPick, Pick};
 use super::view::Members;
 
 /// Random draws for an acceptable member before the members are searched one by one.
@@ -31,19 +31,19 @@ pub(super) trait Rule {
     }
 }
 
-/// Returns the place in the set of the member of least cost under `rule`; `members` is not empty.
+/// Returns the place in the set of the member of least cost under `rule` that has a free slot; `members` is not empty.
 ///
 /// Ties go to one of the tied at random, in proportion to their weights.
-pub(super) fn least<R: Rule>(rule: &R, members: &Members, pick: &Pick<'_>, rng: &mut Rng) -> usize {
+pub(super) fn least<R: Rule>(rule: &R, members: &Members, pick: &Pick<'_>, rng: &mut Rng) -> Result<usize, NoPick> {
     let chooser = Chooser { rule, members, pick };
     let position = if members.len() == 1 {
-        0
+        chooser.has_slot(0).then_some(0)
     } else if members.len() <= R::FULL_SCAN {
-        chooser.of(0..members.len(), rng).unwrap_or_default()
+        chooser.of(0..members.len(), rng)
     } else {
         chooser.of_two(rng)
     };
-    members.index(position)
+    position.map(|position| members.index(position)).ok_or(NoPick::Full)
 }
 
 struct Chooser<'a, R> {
@@ -58,13 +58,18 @@ impl<R: Rule> Chooser<'_, R> {
     }
 
     fn is_tried(&self, position: usize) -> bool {
-        !self.pick.ask.tried.is_empty() && self.pick.ask.tried.contains(&self.endpoint(position).serial())
+        self.pick.is_tried(self.endpoint(position))
+    }
+
+    fn has_slot(&self, position: usize) -> bool {
+        self.pick.has_slot(self.endpoint(position))
     }
 
     /// Returns the best of `positions` that was not tried, or else the best.
     fn of(&self, positions: std::ops::Range<usize>, rng: &mut Rng) -> Option<usize> {
-        let untried = self.best(positions.clone().filter(|&position| !self.is_tried(position)), rng);
-        untried.or_else(|| self.best(positions, rng))
+        let free = |position: &usize| self.has_slot(*position);
+        let untried = self.best(positions.clone().filter(free).filter(|&position| !self.is_tried(position)), rng);
+        untried.or_else(|| self.best(positions.filter(free), rng))
     }
 
     fn best(&self, positions: impl Iterator<Item = usize>, rng: &mut Rng) -> Option<usize> {
@@ -84,10 +89,10 @@ impl<R: Rule> Chooser<'_, R> {
         best
     }
 
-    fn of_two(&self, rng: &mut Rng) -> usize {
-        let welcome = |position: usize| !self.is_tried(position) && !self.rule.avoids(self.endpoint(position));
-        let untried = |position: usize| !self.is_tried(position);
-        self.two(rng, welcome).or_else(|| self.two(rng, untried)).or_else(|| self.two(rng, |_| true)).unwrap_or_default()
+    fn of_two(&self, rng: &mut Rng) -> Option<usize> {
+        let untried = |position: usize| self.has_slot(position) && !self.is_tried(position);
+        let welcome = |position: usize| untried(position) && !self.rule.avoids(self.endpoint(position));
+        self.two(rng, welcome).or_else(|| self.two(rng, untried)).or_else(|| self.two(rng, |position| self.has_slot(position)))
     }
 
     fn two(&self, rng: &mut Rng, accept: impl Fn(usize) -> bool) -> Option<usize> {
@@ -103,7 +108,9 @@ impl<R: Rule> Chooser<'_, R> {
         let drawn = (0..DRAWS).map(|_| rng.usize(..len)).find(|&position| accept(position));
         drawn.or_else(|| {
             let start = rng.usize(..len);
-            (0..len.min(SEARCH)).map(|step| (start + step) % len).find(|&position| accept(position))
+            // A free slot must be found wherever it is: a request that finds none waits.
+            let search = if self.pick.set.is_limited() { len } else { SEARCH };
+            (0..len.min(search)).map(|step| (start + step) % len).find(|&position| accept(position))
         })
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::endpoint::{Endpoint, EndpointSet};
+use crate::endpoint::EndpointSet;
 
 use super::least_connections::among;
 use super::picker::{NoPick, Pick};
@@ -83,15 +83,14 @@ impl ConsistentHashing {
         let bounded_load = self.bounded_load;
         let view = self.views.get(pick)?;
         let owner = pick.ask.key.and_then(|key| owner(view, key, bounded_load, pick));
-        Ok(owner.unwrap_or_else(|| among(&view.members, pick, rng)))
+        owner.map_or_else(|| among(&view.members, pick, rng), Ok)
     }
 }
 
-/// Returns the endpoint for `key`: the first on the ring within its bound, or else the first that was not tried, or else the first.
+/// Returns the endpoint for `key`: the first with a free slot on the ring within its bound, or else the first that was not tried, or else the first.
 fn owner(view: &mut View<Owners>, key: u64, bounded_load: f64, pick: &Pick<'_>) -> Option<usize> {
     let load = view.state.load(&view.members, pick);
     let per_weight = bounded_load * (load as f64 + 1.0) / view.state.total_weight;
-    let is_tried = |endpoint: &Endpoint| pick.ask.tried.contains(&endpoint.serial());
     let (mut untried, mut first) = (None, None);
     for index in pick.set.ring().walk(key).take(MAX_STEPS) {
         let weight = view.state.weights.get(index).copied().unwrap_or(0);
@@ -99,7 +98,10 @@ fn owner(view: &mut View<Owners>, key: u64, bounded_load: f64, pick: &Pick<'_>) 
             continue;
         }
         let endpoint = &pick.set.endpoints()[index];
-        if is_tried(endpoint) {
+        if !pick.has_slot(endpoint) {
+            continue;
+        }
+        if pick.is_tried(endpoint) {
             first = first.or(Some(index));
             continue;
         }

@@ -32,12 +32,12 @@ impl LeastConnections {
     }
 
     pub(super) fn pick(&mut self, pick: &Pick<'_>, rng: &mut Rng) -> Result<usize, NoPick> {
-        Ok(among(&self.views.get(pick)?.members, pick, rng))
+        among(&self.views.get(pick)?.members, pick, rng)
     }
 }
 
 /// Picks among `members`, which are not empty.
-pub(super) fn among(members: &Members, pick: &Pick<'_>, rng: &mut Rng) -> usize {
+pub(super) fn among(members: &Members, pick: &Pick<'_>, rng: &mut Rng) -> Result<usize, NoPick> {
     least(&Load, members, pick, rng)
 }
 

@@ -112,7 +112,7 @@ impl LeastResponseTime {
         let view = self.views.get(pick)?;
         view.state.refresh(&view.members, pick, rng);
         let cost = Cost { median: view.state.seconds, now: pick.now };
-        Ok(least(&cost, &view.members, pick, rng))
+        least(&cost, &view.members, pick, rng)
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::endpoint::{EndpointSet, Mask, Serial};
+use crate::endpoint::{Endpoint, EndpointSet, Mask, Serial};
 use crate::kit::clock::Tick;
 use crate::kit::hash::stable;
 use crate::model::{Pool, ResourceTerms, Strategy};
@@ -41,6 +41,8 @@ pub enum NoPick {
     Empty,
     /// Every endpoint that could serve the request is unavailable or has weight 0.
     Unavailable,
+    /// Endpoints that could serve the request are available, but every slot of theirs is taken.
+    Full,
     /// No endpoint, available or not, offers all that the request requires.
     Capability,
 }
@@ -70,6 +72,17 @@ pub(super) struct Pick<'a> {
     pub(super) set: &'a EndpointSet,
     pub(super) ask: &'a Ask<'a>,
     pub(super) now: Tick,
+}
+
+impl Pick<'_> {
+    /// Tells whether `endpoint` can take one more request.
+    pub(super) fn has_slot(&self, endpoint: &Endpoint) -> bool {
+        !self.set.is_limited() || endpoint.has_slot()
+    }
+
+    pub(super) fn is_tried(&self, endpoint: &Endpoint) -> bool {
+        !self.ask.tried.is_empty() && self.ask.tried.contains(&endpoint.serial())
+    }
 }
 
 impl Terms {
@@ -113,7 +126,7 @@ impl Picker {
         self.terms.strategy
     }
 
-    /// Chooses the place in `set` of the endpoint for a request.
+    /// Chooses the place in `set` of the endpoint for a request; one with a free slot, which another worker may take meanwhile.
     ///
     /// O(1) or O(log n), but O(n) for the first pick after an endpoint of the set has changed its availability or weight.
     ///

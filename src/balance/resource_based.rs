@@ -60,7 +60,7 @@ impl ResourceBased {
 
     pub(super) fn pick(&mut self, pick: &Pick<'_>, rng: &mut Rng) -> Result<usize, NoPick> {
         let view = self.views.get(pick)?;
-        Ok(least(&Score { terms: &self.terms, now: pick.now }, &view.members, pick, rng))
+        least(&Score { terms: &self.terms, now: pick.now }, &view.members, pick, rng)
     }
 }
 

@@ -49,10 +49,12 @@ impl RoundRobin {
         let (members, rotation) = (&view.members, &mut view.state);
         let first = rotation.turn.unwrap_or_else(|| rng.usize(..members.len()));
         let endpoints = pick.set.endpoints();
-        let is_tried = |position: usize| pick.ask.tried.contains(&endpoints[members.index(position)].serial());
-        let turns = (first..members.len()).chain(0..first);
-        // Passes over no more than were tried.
-        let position = turns.into_iter().find(|&position| !is_tried(position)).unwrap_or(first);
+        let free = |position: &usize| pick.has_slot(&endpoints[members.index(*position)]);
+        let is_tried = |position: usize| pick.is_tried(&endpoints[members.index(position)]);
+        let mut turns = (first..members.len()).chain(0..first).filter(free);
+        // Passes over no more than were tried or are full.
+        let untried = turns.clone().find(|&position| !is_tried(position));
+        let position = untried.or_else(|| turns.next()).ok_or(NoPick::Full)?;
         rotation.turn = Some(if position + 1 < members.len() { position + 1 } else { 0 });
         rotation.last = Some(members.indexes[position]);
         Ok(members.index(position))

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use proptest::prelude::{ProptestConfig, any, prop, prop_assert, proptest};
 
-use super::testing::{Bench, START, equals, pool, set, set_of, spec};
+use super::testing::{Bench, START, equals, load, pool, set, set_of, spec};
 use super::*;
 use crate::endpoint::{Cause, EndpointSet, Mask};
-use crate::model::{Strategy, Weight};
+use crate::model::{EndpointSpec, Strategy, Weight};
 
 const ALL: [Strategy; 6] = [
     Strategy::RoundRobin,
@@ -117,20 +117,25 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
     #[test]
-    fn what_is_picked_is_available_has_weight_and_was_not_tried_if_another_is_left(
+    fn what_is_picked_is_available_has_weight_and_a_slot_and_was_not_tried_if_another_is_left(
         strategy in any_strategy(),
-        endpoints in prop::collection::vec((0_u32..4, 0_usize..8, any::<bool>()), 1..60),
+        endpoints in prop::collection::vec((0_u32..4, 0_usize..8, any::<bool>(), prop::option::of(any::<bool>())), 1..60),
         tried in prop::collection::vec(0_usize..60, 0..5),
         required: bool,
         key: Option<u64>,
         flips in prop::collection::vec(0_usize..60, 0..20),
     ) {
-        let specs = endpoints.iter().enumerate().map(|(n, &(weight, _, offers))| {
-            spec(&format!("e{n}"), f64::from(weight), if offers { &["x"] } else { &[] })
+        let specs = endpoints.iter().enumerate().map(|(n, &(weight, _, offers, full))| {
+            let capabilities: &[&str] = if offers { &["x"] } else { &[] };
+            EndpointSpec { max_connections: full.map(|_| 1), ..spec(&format!("e{n}"), f64::from(weight), capabilities) }
         });
         let set = set_of(specs, None);
-        for (endpoint, &(_, cause, _)) in set.endpoints().iter().zip(&endpoints) {
+        let mut running = Vec::new();
+        for (endpoint, &(_, cause, _, full)) in set.endpoints().iter().zip(&endpoints) {
             Cause::ALL.get(cause).map(|&cause| endpoint.state.set(cause, true));
+            if full == Some(true) {
+                running.extend(load(&set, endpoint.spec.id.as_str(), 1));
+            }
         }
         let required = if required { set.required_mask(["x"]) } else { Some(Mask::NONE) };
         let tried: Vec<_> = tried.iter().filter_map(|&n| set.endpoints().get(n)).map(|endpoint| endpoint.serial()).collect();
@@ -144,12 +149,14 @@ proptest! {
             let fits: Vec<_> = (0..set.len())
                 .filter(|&n| set.endpoints()[n].is_eligible() && set.endpoints()[n].mask().offers(required))
                 .collect();
-            let fresh: Vec<_> = fits.iter().copied().filter(|&n| !tried.contains(&set.endpoints()[n].serial())).collect();
+            let free: Vec<_> = fits.iter().copied().filter(|&n| set.endpoints()[n].has_slot()).collect();
+            let fresh: Vec<_> = free.iter().copied().filter(|&n| !tried.contains(&set.endpoints()[n].serial())).collect();
             match bench.ask(&set, &Ask { required, key, tried: &tried }) {
                 Ok(index) => {
-                    let allowed = if fresh.is_empty() { &fits } else { &fresh };
+                    let allowed = if fresh.is_empty() { &free } else { &fresh };
                     prop_assert!(allowed.contains(&index));
                 }
+                Err(NoPick::Full) => prop_assert!(free.is_empty() && !fits.is_empty()),
                 Err(_) => prop_assert!(fits.is_empty()),
             }
         }

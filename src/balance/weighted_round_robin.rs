@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::endpoint::{EndpointSet, Serial};
+use crate::endpoint::{Endpoint, EndpointSet};
 
 use super::picker::{NoPick, Pick};
 use super::view::{Follow, Members, Places, Views};
@@ -102,7 +102,7 @@ impl Schedule {
         credits
     }
 
-    fn next(&mut self, set: &EndpointSet, tried: &[Serial]) -> Option<usize> {
+    fn next(&mut self, pick: &Pick<'_>) -> Option<usize> {
         if self.turns >= MAX_TURNS {
             self.settle();
         }
@@ -110,17 +110,27 @@ impl Schedule {
         for class in &mut self.classes {
             class.gained += class.weight;
         }
-        if !tried.is_empty() {
-            self.put_aside(set, tried);
+        if pick.set.is_limited() {
+            self.put_aside(|endpoint| pick.has_slot(endpoint) && !pick.is_tried(endpoint), pick.set);
+            let chosen = self.pay();
+            self.take_back();
+            // Everybody that is free was tried.
+            return chosen.or_else(|| self.next_free(pick));
+        }
+        if !pick.ask.tried.is_empty() {
+            self.put_aside(|endpoint| !pick.is_tried(endpoint), pick.set);
         }
         let chosen = self.pay();
-        for (class, entry) in self.aside.drain(..) {
-            if let Some(class) = self.classes.get_mut(class) {
-                class.heap.push(entry);
-            }
-        }
+        self.take_back();
         // Everybody was tried.
         chosen.or_else(|| self.pay())
+    }
+
+    fn next_free(&mut self, pick: &Pick<'_>) -> Option<usize> {
+        self.put_aside(|endpoint| pick.has_slot(endpoint), pick.set);
+        let chosen = self.pay();
+        self.take_back();
+        chosen
     }
 
     /// Lets whoever has most credit pay, and returns the place.
@@ -133,12 +143,20 @@ impl Schedule {
         Some(place as usize)
     }
 
-    /// Takes those that were tried off the heads of their classes.
-    fn put_aside(&mut self, set: &EndpointSet, tried: &[Serial]) {
-        let is_tried = |place: u32| set.endpoints().get(place as usize).is_some_and(|endpoint| tried.contains(&endpoint.serial()));
+    /// Takes those that do not suit off the heads of their classes.
+    fn put_aside(&mut self, suits: impl Fn(&Endpoint) -> bool, set: &EndpointSet) {
+        let passes = |place: u32| set.endpoints().get(place as usize).is_some_and(|endpoint| !suits(endpoint));
         for (number, class) in self.classes.iter_mut().enumerate() {
-            while let Some(head) = class.heap.peek_mut().filter(|head| is_tried(head.1.0)) {
+            while let Some(head) = class.heap.peek_mut().filter(|head| passes(head.1.0)) {
                 self.aside.push((number, PeekMut::pop(head)));
+            }
+        }
+    }
+
+    fn take_back(&mut self) {
+        for (class, entry) in self.aside.drain(..) {
+            if let Some(class) = self.classes.get_mut(class) {
+                class.heap.push(entry);
             }
         }
     }
@@ -159,7 +177,7 @@ impl WeightedRoundRobin {
     }
 
     pub(super) fn pick(&mut self, pick: &Pick<'_>, _: &mut Rng) -> Result<usize, NoPick> {
-        self.views.get(pick)?.state.next(pick.set, pick.ask.tried).ok_or(NoPick::Unavailable)
+        self.views.get(pick)?.state.next(pick).ok_or(NoPick::Full)
     }
 }
 

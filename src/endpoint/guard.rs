@@ -46,6 +46,16 @@ impl Attempt {
         Self { endpoint, started: now, phase: Phase::Waiting }
     }
 
+    /// Begins an attempt when `endpoint` has a free slot; without a limit it always has.
+    pub fn try_begin(endpoint: &Arc<Endpoint>, now: Tick) -> Option<Self> {
+        match endpoint.spec.max_connections {
+            None => endpoint.vitals().begin(),
+            Some(slots) => endpoint.vitals().try_begin(slots).then_some(())?,
+        }
+        endpoint.state.pool().begin();
+        Some(Self { endpoint: endpoint.clone(), started: now, phase: Phase::Waiting })
+    }
+
     /// Returns the endpoint.
     pub const fn endpoint(&self) -> &Arc<Endpoint> {
         &self.endpoint
@@ -82,6 +92,12 @@ impl Attempt {
     /// Takes in what the endpoint says of its load.
     pub fn report(&self, load: LoadReport, now: Tick) {
         self.endpoint.vitals().report(load, now);
+    }
+
+    /// Takes the attempt back before anything was done for it: it is as if it had not begun.
+    pub fn withdraw(mut self) {
+        self.endpoint.vitals().withdraw();
+        self.phase = Phase::Finished;
     }
 
     /// Ends the attempt.

@@ -19,6 +19,7 @@ pub struct EndpointSet {
     /// Indexes in the order of the ids.
     by_id: Box<[u32]>,
     names: Names,
+    limited: bool,
     state: Arc<PoolState>,
     ring: OnceLock<Ring>,
 }
@@ -67,7 +68,8 @@ impl EndpointSet {
         let mut by_id: Box<[u32]> = (0..endpoints.len() as u32).collect();
         by_id.sort_unstable_by(|&a, &b| endpoints[a as usize].spec.id.cmp(&endpoints[b as usize].spec.id));
         let generation = GENERATIONS.fetch_add(1, Relaxed);
-        Self { pool: pool.clone(), generation, endpoints, by_id, names, state, ring: OnceLock::new() }
+        let limited = endpoints.iter().any(|endpoint| endpoint.spec.max_connections.is_some());
+        Self { pool: pool.clone(), generation, endpoints, by_id, names, limited, state, ring: OnceLock::new() }
     }
 
     /// Returns the pool's name.
@@ -99,6 +101,11 @@ impl EndpointSet {
     pub fn index_of(&self, id: &Id) -> Option<usize> {
         let found = self.by_id.binary_search_by(|&index| self.endpoints[index as usize].spec.id.cmp(id));
         found.ok().and_then(|place| self.by_id.get(place)).map(|&index| index as usize)
+    }
+
+    /// Tells whether any endpoint has a limited number of slots.
+    pub const fn is_limited(&self) -> bool {
+        self.limited
     }
 
     /// Returns the mask that requires all `names`, `None` when no endpoint offers one of them.

@@ -88,6 +88,11 @@ impl Endpoint {
         self.state.weight_override().unwrap_or(self.spec.weight)
     }
 
+    /// Tells whether a slot is free; one load, and out of date at once.
+    pub fn has_slot(&self) -> bool {
+        self.spec.max_connections.is_none_or(|slots| self.vitals().in_flight() < slots)
+    }
+
     /// Tells whether it takes new requests: available, and its weight is not 0.
     pub fn is_eligible(&self) -> bool {
         self.state.availability.is_available() && !self.weight().is_zero()

@@ -1,8 +1,8 @@
 //! How an endpoint is doing: counters and averages in atomics, written by every worker and read by pickers.
 //!
-//! All accesses are relaxed: each figure is right by itself, and figures read together may be an instant apart.
+//! Accesses are relaxed but for the slots: each figure is right by itself, and figures read together may be an instant apart.
 
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed, Ordering::SeqCst};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -154,6 +154,21 @@ impl Vitals {
         self.in_flight.fetch_add(1, Relaxed);
     }
 
+    /// Begins when fewer than `slots` are in flight, and tells whether it did.
+    ///
+    /// Sequentially consistent, as is [`end`](Self::end): whoever announces that he waits and then finds no slot is seen by whoever frees one.
+    pub(super) fn try_begin(&self, slots: u32) -> bool {
+        let taken = self.in_flight.fetch_update(SeqCst, SeqCst, |taken| (taken < slots).then_some(taken + 1)).is_ok();
+        if taken {
+            self.attempts.fetch_add(1, Relaxed);
+        }
+        taken
+    }
+
+    pub(super) fn withdraw(&self) {
+        self.attempts.fetch_sub(1, Relaxed);
+    }
+
     pub(super) fn measure_first_byte(&self, latency: Duration, now: Tick) {
         self.first_byte.record(latency, DECAY, now);
     }
@@ -178,7 +193,7 @@ impl Vitals {
     }
 
     pub(super) fn end(&self) {
-        self.in_flight.fetch_sub(1, Relaxed);
+        self.in_flight.fetch_sub(1, SeqCst);
     }
 }
 

@@ -165,6 +165,7 @@ fn no_pick(pool: &Local, route: &Policy, call: &Call, reason: NoPick) -> Denied 
         NoPick::Unavailable => {
             Denied::new(Reason::NoAvailableEndpoint, format!("every endpoint of pool {name} is unavailable or has weight 0"))
         }
+        NoPick::Full => Denied::new(Reason::QueueFull, format!("every slot of pool {name} is taken")),
         NoPick::Capability => {
             let wanted: Vec<&str> = route.require.iter().chain(&call.required).map(AsRef::as_ref).collect();
             let detail = format!("no endpoint of pool {name} offers all of: {}", wanted.join(", "));

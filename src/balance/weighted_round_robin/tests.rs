@@ -2,7 +2,7 @@ use proptest::prelude::{prop, prop_assert, prop_assert_eq, prop_assume, proptest
 
 use super::*;
 use crate::balance::Ask;
-use crate::balance::testing::{Bench, set, set_of, spec};
+use crate::balance::testing::{Bench, START, set, set_of, spec};
 use crate::endpoint::Cause;
 use crate::model::{Strategy, Weight};
 
@@ -80,7 +80,7 @@ fn settling_does_not_change_the_sequence() {
             if turn % 3 == 0 {
                 schedule.turns = MAX_TURNS;
             }
-            schedule.next(&set, &[])
+            schedule.next(&Pick { set: &set, ask: &Ask::default(), now: START })
         })
         .collect();
     assert_eq!(picks, nginx(&[5, 1, 1], 14));

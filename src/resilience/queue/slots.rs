@@ -1,0 +1,147 @@
+//! The queue of a pool: requests that wait for a slot of any endpoint that suits them.
+//!
+//! A slot is a place in an endpoint's in-flight count ([`Attempt::try_begin`]); an endpoint without a limit has as many as are asked for. A request
+//! that comes while others wait joins them, and is served at once only by an endpoint that suits none of those before it.
+
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use crate::endpoint::{Attempt, Endpoint, EndpointSet};
+use crate::kit::clock::Tick;
+use crate::model::{Priority, Queue};
+
+use super::desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait};
+
+/// What a waiting request needs of an endpoint.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Want {
+    /// Capabilities that it must offer: names, because a mask would be of one membership only, and memberships change while one waits.
+    pub required: Box<[Box<str>]>,
+    /// How important the request is.
+    pub priority: Priority,
+    /// When it came: orders equals.
+    pub arrived: Tick,
+}
+
+/// The queue of a pool; shared by workers, kept over reloads.
+#[derive(Debug)]
+pub struct SlotQueue {
+    desk: Desk<Want, Attempt>,
+    capacity: AtomicU32,
+    timeout_ms: AtomicU32,
+    set: Mutex<Arc<EndpointSet>>,
+}
+
+impl Want {
+    fn suits(&self, endpoint: &Endpoint) -> bool {
+        self.required.iter().all(|name| endpoint.spec.capabilities.contains(&**name))
+    }
+}
+
+impl SlotQueue {
+    /// A queue for the endpoints of `set`; without settings nobody may wait.
+    pub fn new(settings: Option<&Queue>, set: Arc<EndpointSet>) -> Self {
+        let queue = Self { desk: Desk::default(), capacity: AtomicU32::new(0), timeout_ms: AtomicU32::new(0), set: Mutex::new(set) };
+        queue.configure(settings);
+        queue
+    }
+
+    /// Follows a reload; those who wait stay, also when they are more than may wait from now on.
+    pub fn configure(&self, settings: Option<&Queue>) {
+        let timeout = settings.map_or(Duration::ZERO, |queue| queue.timeout);
+        self.timeout_ms.store(u32::try_from(timeout.as_millis()).unwrap_or(u32::MAX), Relaxed);
+        self.capacity.store(settings.map_or(0, |queue| queue.capacity), Relaxed);
+    }
+
+    /// Follows a change of membership, and serves those whom the new endpoints suit.
+    pub fn follow(&self, set: Arc<EndpointSet>, now: Tick) {
+        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = set;
+        self.opened(now);
+    }
+
+    /// Tells whether requests may wait at all.
+    pub fn is_on(&self) -> bool {
+        self.capacity.load(Relaxed) > 0
+    }
+
+    /// Returns how long a request may wait, unless its route says otherwise.
+    pub fn timeout(&self) -> Duration {
+        Duration::from_millis(self.timeout_ms.load(Relaxed).into())
+    }
+
+    /// Tells whether somebody waits; one load.
+    pub fn is_busy(&self) -> bool {
+        self.desk.waiting() > 0
+    }
+
+    /// Lets a request wait for a slot.
+    ///
+    /// # Errors
+    /// When every place is taken by requests at least as important.
+    pub fn wait(self: &Arc<Self>, want: Want, now: Tick) -> Result<Wait<Self>, Refusal> {
+        let capacity = self.capacity.load(Relaxed) as usize;
+        let entry = Entry { priority: want.priority, arrived: want.arrived, capacity, now, want };
+        Wait::new(self, entry, |want| self.look(want, now))
+    }
+
+    /// A slot of `endpoint` may be free: to be called after every end of an attempt. One load when nobody waits.
+    pub fn freed(&self, endpoint: &Arc<Endpoint>, now: Tick) {
+        if !self.is_busy() || !endpoint.is_eligible() {
+            return;
+        }
+        self.desk.serve(now, |want| {
+            if !want.suits(endpoint) {
+                return Offer::Pass;
+            }
+            Attempt::try_begin(endpoint, now).map_or(Offer::Stop, Offer::Grant)
+        });
+    }
+
+    /// Endpoints may have become available: serves whom they suit. One load when nobody waits.
+    pub fn opened(&self, now: Tick) {
+        if self.is_busy() {
+            self.desk.serve(now, |want| self.look(want, now));
+        }
+    }
+
+    /// Returns how long one who was refused should stay away: depth over the measured rate, the queue's timeout while nothing is measured.
+    pub fn advice(&self, now: Tick) -> Duration {
+        self.desk.advice(self.timeout(), now)
+    }
+
+    /// Returns what has been counted.
+    pub fn figures(&self) -> Figures {
+        self.desk.figures()
+    }
+
+    /// Offers the first free slot that suits.
+    fn look(&self, want: &Want, now: Tick) -> Offer<Attempt> {
+        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let suits = |endpoint: &&Arc<Endpoint>| endpoint.is_eligible() && want.suits(endpoint);
+        match set.endpoints().iter().filter(suits).find_map(|endpoint| Attempt::try_begin(endpoint, now)) {
+            Some(attempt) => Offer::Grant(attempt),
+            // Who takes anything finds nothing: nobody behind will.
+            None if want.required.is_empty() => Offer::Stop,
+            None => Offer::Pass,
+        }
+    }
+}
+
+impl Issuer for SlotQueue {
+    type Want = Want;
+    type Grant = Attempt;
+
+    fn desk(&self) -> &Desk<Want, Attempt> {
+        &self.desk
+    }
+
+    fn take_back(&self, attempt: Attempt) {
+        let (endpoint, now) = (attempt.endpoint().clone(), attempt.started());
+        drop(attempt);
+        self.freed(&endpoint, now);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,146 @@
+use futures_util::FutureExt;
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
+
+use super::*;
+use crate::endpoint::Cause;
+use crate::model::{Address, EndpointSpec, Weight};
+
+fn at(ms: u64) -> Tick {
+    Tick::from_nanos(ms * 1_000_000)
+}
+
+fn set(endpoints: &[(&str, Option<u32>, &[&str])], previous: Option<&EndpointSet>) -> Arc<EndpointSet> {
+    let specs = endpoints.iter().map(|(id, slots, capabilities)| EndpointSpec {
+        id: id.parse().unwrap(),
+        address: Address::Ip("127.0.0.1:80".parse().unwrap()),
+        weight: Weight::ONE,
+        max_connections: *slots,
+        capabilities: capabilities.iter().map(ToString::to_string).collect(),
+        zone: None,
+    });
+    Arc::new(EndpointSet::new(&"pool".parse().unwrap(), specs, previous, at(0)))
+}
+
+fn queue(set: &Arc<EndpointSet>, capacity: u32) -> Arc<SlotQueue> {
+    let settings = Queue { capacity, timeout: Duration::from_secs(30) };
+    Arc::new(SlotQueue::new(Some(&settings), set.clone()))
+}
+
+fn want(arrived: u64, required: &[&str]) -> Want {
+    Want { required: required.iter().map(|&name| name.into()).collect(), priority: 0, arrived: at(arrived) }
+}
+
+fn take(set: &EndpointSet, id: &str) -> Attempt {
+    Attempt::try_begin(set.get(&id.parse().unwrap()).unwrap(), at(0)).unwrap()
+}
+
+/// Ends an attempt as the request path does.
+fn end(queue: &Arc<SlotQueue>, attempt: Attempt) {
+    let endpoint = attempt.endpoint().clone();
+    drop(attempt);
+    queue.freed(&endpoint, at(0));
+}
+
+#[test]
+fn a_freed_slot_goes_to_the_first_whom_its_endpoint_suits() {
+    let set = set(&[("cpu", Some(1), &[]), ("gpu", Some(1), &["gpu"])], None);
+    let queue = queue(&set, 10);
+    let (cpu, gpu) = (take(&set, "cpu"), take(&set, "gpu"));
+    let mut picky = queue.wait(want(1, &["gpu"]), at(1)).unwrap();
+    let mut easy = queue.wait(want(2, &[]), at(2)).unwrap();
+    end(&queue, cpu);
+    assert!((&mut picky).now_or_never().is_none());
+    assert_eq!((&mut easy).now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "cpu");
+    end(&queue, gpu);
+    assert_eq!(picky.now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "gpu");
+}
+
+#[test]
+fn an_endpoint_that_comes_back_serves_those_who_wait() {
+    let set = set(&[("a", Some(2), &[])], None);
+    let endpoint = set.endpoints()[0].clone();
+    let queue = queue(&set, 10);
+    endpoint.state.set(Cause::Down, true);
+    let mut waits: Vec<_> = (0..3).map(|n| queue.wait(want(n, &[]), at(n)).unwrap()).collect();
+    endpoint.state.set(Cause::Down, false);
+    queue.opened(at(5));
+    let served: Vec<_> = waits.iter_mut().map(|wait| wait.now_or_never().is_some()).collect();
+    assert_eq!(served, [true, true, false]);
+}
+
+#[test]
+fn an_endpoint_that_appears_serves_those_who_wait() {
+    let empty = set(&[], None);
+    let queue = queue(&empty, 10);
+    let wait = queue.wait(want(0, &[]), at(0)).unwrap();
+    queue.follow(set(&[("new", None, &[])], Some(&empty)), at(1));
+    assert_eq!(wait.now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "new");
+}
+
+#[test]
+fn an_unavailable_endpoint_serves_nobody() {
+    let set = set(&[("a", Some(1), &[])], None);
+    let queue = queue(&set, 10);
+    let attempt = take(&set, "a");
+    let mut wait = queue.wait(want(0, &[]), at(0)).unwrap();
+    set.endpoints()[0].state.set(Cause::Draining, true);
+    end(&queue, attempt);
+    assert!((&mut wait).now_or_never().is_none());
+}
+
+#[test]
+fn a_newcomer_is_not_served_before_those_who_wait() {
+    let set = set(&[("a", Some(1), &[])], None);
+    let queue = queue(&set, 10);
+    let attempt = take(&set, "a");
+    let mut first = queue.wait(want(0, &[]), at(0)).unwrap();
+    // The slot is free, and its releaser has not come to the queue yet.
+    drop(attempt);
+    let mut second = queue.wait(want(1, &[]), at(1)).unwrap();
+    assert!((&mut second).now_or_never().is_none());
+    assert!((&mut first).now_or_never().is_some());
+}
+
+proptest! {
+    #[test]
+    fn nobody_waits_while_an_available_endpoint_that_suits_has_a_slot(
+        calls in prop::collection::vec((0_u8..6, any::<prop::sample::Index>()), 1..150), slots in 1_u32..3,
+    ) {
+        let set = set(&[("a", Some(slots), &[]), ("b", Some(1), &["x"]), ("c", Some(1), &["x", "y"])], None);
+        let queue = queue(&set, 5);
+        let wants: [&[&str]; 4] = [&[], &["x"], &["y"], &["x", "y"]];
+        let (mut running, mut waits) = (Vec::new(), Vec::new());
+        for (time, (call, which)) in (0_u64..).zip(calls) {
+            let endpoint = &set.endpoints()[which.index(3)];
+            match call {
+                0..=2 => {
+                    let required = wants[which.index(4)];
+                    waits.extend(queue.wait(want(time, required), at(time)).map(|wait| (required, wait)));
+                }
+                3 if !running.is_empty() => end(&queue, running.swap_remove(which.index(running.len()))),
+                4 if !waits.is_empty() => drop(waits.swap_remove(which.index(waits.len()))),
+                5 => {
+                    let down = !endpoint.state.availability().has(Cause::Down);
+                    endpoint.state.set(Cause::Down, down);
+                    queue.opened(at(time));
+                }
+                _ => {}
+            }
+            let mut still = Vec::new();
+            for (required, mut wait) in waits {
+                match (&mut wait).now_or_never() {
+                    Some(attempt) => running.push(attempt.unwrap()),
+                    None => still.push((required, wait)),
+                }
+            }
+            waits = still;
+            for endpoint in set.endpoints() {
+                let in_flight = running.iter().filter(|attempt| Arc::ptr_eq(attempt.endpoint(), endpoint)).count();
+                prop_assert_eq!(endpoint.vitals().in_flight() as usize, in_flight);
+                prop_assert!(in_flight <= endpoint.spec.max_connections.unwrap() as usize);
+                let suited = waits.iter().any(|(required, _)| required.iter().all(|name| endpoint.spec.capabilities.contains(*name)));
+                prop_assert!(!(suited && endpoint.is_eligible() && endpoint.has_slot()));
+            }
+        }
+    }
+}
