@@ -1,5 +1,6 @@
 //! Small machines that know nothing of HTTP.
 
+pub mod allowance;
 pub mod clock;
 pub mod ewma;
 pub mod hash;

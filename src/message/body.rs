@@ -1,6 +1,6 @@
 //! A client's request body on its way to an endpoint: counted, limited, and never silent for longer than allowed.
 //!
-//! Frames pass one by one, as they come. What is deliberately not here: buffering for a replay.
+//! Frames pass one by one, as they come. What is deliberately not here: what is kept for another attempt ([`replay`](super::replay)).
 
 use std::cell::Cell;
 use std::fmt;
@@ -15,6 +15,8 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
+use super::replay::{Reader, Replay};
+use crate::kit::allowance::Hold;
 use crate::model::Reason;
 
 /// Why a body was cut. As an error of a body it makes hyper cut the message too, so that it never looks complete.
@@ -109,11 +111,26 @@ impl IdleTimer {
     }
 }
 
-/// A client's request body.
-#[derive(Debug)]
+/// A request's body on its way to an endpoint; most requests have none.
+#[derive(Debug, Default)]
 pub struct Upload {
+    /// Boxed: a request is moved more often than a body is.
+    source: Option<Box<Source>>,
+}
+
+#[derive(Debug)]
+enum Source {
+    /// As it comes from the client.
+    Client(ClientBody),
+    /// Kept while it passes, so that it can pass again.
+    Kept(Reader),
+}
+
+/// A client's request body: counted, limited, never silent for longer than allowed.
+#[derive(Debug)]
+pub(super) struct ClientBody {
     inner: Option<Incoming>,
-    progress: Option<Rc<Progress>>,
+    progress: Rc<Progress>,
     left: u64,
     idle: IdleTimer,
 }
@@ -121,7 +138,7 @@ pub struct Upload {
 impl Upload {
     /// No body.
     pub const fn empty() -> Self {
-        Self { inner: None, progress: None, left: 0, idle: IdleTimer::new(None, None) }
+        Self { source: None }
     }
 
     /// Passes on `incoming`, at most `limit` bytes of it, with at most `idle` between two frames.
@@ -129,21 +146,106 @@ impl Upload {
         if incoming.is_end_stream() {
             return Self::empty();
         }
-        let progress = Some(Rc::<Progress>::default());
-        let idle = IdleTimer::new(idle, progress.clone());
-        Self { inner: Some(incoming), progress, left: limit.unwrap_or(u64::MAX), idle }
+        let progress = Rc::<Progress>::default();
+        let idle = IdleTimer::new(idle, Some(progress.clone()));
+        let body = ClientBody { inner: Some(incoming), progress, left: limit.unwrap_or(u64::MAX), idle };
+        Self { source: Some(Box::new(Source::Client(body))) }
+    }
+
+    /// A body that `reader` gives.
+    pub(super) fn kept(reader: Reader) -> Self {
+        Self { source: Some(Box::new(Source::Kept(reader))) }
+    }
+
+    /// Keeps what passes from now on, at most `limit` bytes and as long as `hold` can grow; `None` when there is no body.
+    pub fn keep(&mut self, limit: u64, hold: impl FnOnce() -> Hold) -> Option<Replay> {
+        match *self.source.take()? {
+            Source::Client(body) => {
+                let (replay, reader) = Replay::new(body, limit, hold());
+                *self = Self::kept(reader);
+                Some(replay)
+            }
+            Source::Kept(reader) => {
+                let replay = reader.replay();
+                *self = Self::kept(reader);
+                Some(replay)
+            }
+        }
     }
 
     /// Returns the shared progress; `None` when there is no body.
     pub fn progress(&self) -> Option<Rc<Progress>> {
+        match self.source.as_deref()? {
+            Source::Client(body) => Some(body.progress()),
+            Source::Kept(reader) => Some(reader.progress()),
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        match self.source.as_deref_mut() {
+            None => Poll::Ready(None),
+            Some(Source::Client(body)) => body.poll_frame(cx),
+            Some(Source::Kept(reader)) => reader.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self.source.as_deref() {
+            None => true,
+            Some(Source::Client(body)) => body.is_over(),
+            Some(Source::Kept(reader)) => reader.is_over(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self.source.as_deref() {
+            None => SizeHint::with_exact(0),
+            Some(Source::Client(body)) => body.size_hint(),
+            Some(Source::Kept(reader)) => reader.size_hint(),
+        }
+    }
+}
+
+impl ClientBody {
+    pub(super) fn progress(&self) -> Rc<Progress> {
         self.progress.clone()
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.inner.as_ref().is_none_or(Body::is_end_stream)
+    }
+
+    pub(super) fn size_hint(&self) -> SizeHint {
+        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
+    }
+
+    pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let Some(inner) = &mut self.inner else {
+            // A reader that comes after the cut must not take it for the end.
+            return Poll::Ready(self.progress.cut.get().map(|reason| Err(Cut(reason))));
+        };
+        match Pin::new(inner).poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                self.idle.moved();
+                Poll::Ready(Some(self.count(&frame).map(|()| frame)))
+            }
+            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(self.cut(Reason::RequestBodyBroken)))),
+            Poll::Ready(None) => {
+                self.inner = None;
+                Poll::Ready(None)
+            }
+            Poll::Pending => self.idle.poll_expired(cx).map(|()| Some(Err(self.cut(Reason::RequestBodyTimeout)))),
+        }
     }
 
     fn cut(&mut self, reason: Reason) -> Cut {
         self.inner = None;
-        if let Some(progress) = &self.progress {
-            progress.cut.set(Some(reason));
-        }
+        self.progress.cut.set(Some(reason));
         Cut(reason)
     }
 
@@ -154,40 +256,8 @@ impl Upload {
             return Err(self.cut(Reason::BodyTooLarge));
         }
         self.left -= length;
-        if let Some(progress) = &self.progress {
-            progress.bytes.set(progress.bytes.get() + length);
-        }
+        self.progress.bytes.set(self.progress.bytes.get() + length);
         Ok(())
-    }
-}
-
-impl Body for Upload {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let this = &mut *self;
-        let Some(inner) = &mut this.inner else { return Poll::Ready(None) };
-        match Pin::new(inner).poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => {
-                this.idle.moved();
-                Poll::Ready(Some(this.count(&frame).map(|()| frame)))
-            }
-            Poll::Ready(Some(Err(_))) => Poll::Ready(Some(Err(this.cut(Reason::RequestBodyBroken)))),
-            Poll::Ready(None) => {
-                this.inner = None;
-                Poll::Ready(None)
-            }
-            Poll::Pending => this.idle.poll_expired(cx).map(|()| Some(Err(this.cut(Reason::RequestBodyTimeout)))),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.inner.as_ref().is_none_or(Body::is_end_stream)
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.inner.as_ref().map_or_else(|| SizeHint::with_exact(0), Body::size_hint)
     }
 }
 

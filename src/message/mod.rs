@@ -14,6 +14,7 @@ pub mod normalise;
 pub mod problem;
 pub mod proxy_protocol;
 mod refusal;
+pub mod replay;
 pub mod request_id;
 pub mod trace;
 pub mod via;
