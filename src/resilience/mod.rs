@@ -3,5 +3,7 @@
 //! Each mechanism is a pure machine that takes `now` and randomness as arguments, with at most a thin shared shell beside it (a short
 //! mutex or atomics). Deliberately not here: sockets, timers and tasks (`pool`, `health`), and where the layers stand (`pool/stack.rs`).
 
+pub mod breaker;
 pub mod bulkhead;
 pub mod queue;
+pub mod retry;
