@@ -159,6 +159,7 @@ mod tests {
             duration: Duration::ZERO,
             first_byte: None,
             attempts: 0,
+            retry_skipped: None,
         }
     }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::kit::clock::Tick;
 use crate::model::{EndpointSpec, Weight};
 
@@ -42,6 +44,7 @@ pub struct Endpoint {
 pub struct PoolState {
     epoch: Line,
     in_flight: Line,
+    changed: Arc<Notify>,
 }
 
 /// A number on cache lines of its own: every pick of every worker reads the epoch, and must not wait for those that count.
@@ -110,9 +113,15 @@ impl PoolState {
         self.in_flight.0.load(Relaxed)
     }
 
+    /// Returns what is notified of every such change, for the one task that watches the pool.
+    pub const fn changed(&self) -> &Arc<Notify> {
+        &self.changed
+    }
+
     fn bump(&self) {
         // After the change itself, so that whoever sees the new epoch sees the change.
         self.epoch.0.fetch_add(1, AcqRel);
+        self.changed.notify_one();
     }
 
     pub(super) fn begin(&self) {

@@ -11,7 +11,8 @@ use super::view::{RouteView, View};
 use crate::kit::clock::{self, Tick};
 use crate::message::body;
 use crate::model::{Outcome, Reason};
-use crate::pool::Member;
+use crate::pool::{Member, Tries};
+use crate::resilience::retry::Skip;
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Ended;
 
@@ -25,6 +26,7 @@ pub(super) struct Record {
     view: Rc<View>,
     route: Option<Rc<RouteView>>,
     member: Option<Rc<Member>>,
+    tries: Tries,
     upload: Option<Rc<body::Progress>>,
     started: Tick,
     first_byte: Option<Duration>,
@@ -56,6 +58,7 @@ impl Record {
             view,
             route: None,
             member: None,
+            tries: Tries::default(),
             upload: None,
             started,
             first_byte: None,
@@ -110,9 +113,10 @@ impl Record {
         self.upload = progress;
     }
 
-    /// Who was tried, or answered.
-    pub(super) fn tried(&mut self, member: Option<Rc<Member>>) {
+    /// Who was tried last, or answered, and how often it was tried.
+    pub(super) fn tried(&mut self, member: Option<Rc<Member>>, tries: Tries) {
         self.member = member;
+        self.tries = tries;
     }
 
     pub(super) const fn started(&self) -> Tick {
@@ -181,7 +185,8 @@ impl Record {
                 bytes_out: self.sent,
                 duration,
                 first_byte: self.first_byte,
-                attempts: u32::from(self.member.is_some()),
+                attempts: self.tries.attempts,
+                retry_skipped: self.tries.skipped.map(Skip::as_str),
             });
         }
     }

@@ -252,8 +252,8 @@ async fn pass(
         }
         Ok(reply) => Ok(hand_over(view, prepared.route, reply, client_side, record)),
         Err(denied) => {
-            let Denied { failure, detail, member } = denied;
-            record.tried(member);
+            let Denied { failure, detail, member, tries, .. } = denied;
+            record.tried(member, tries);
             let broken = client.seat.watched.progress.refusal().filter(|_| failure.reason == Reason::RequestBodyBroken);
             Err((record, broken.map_or_else(|| Refused { failure, detail, allow: None }, Refused::from)))
         }
@@ -266,7 +266,7 @@ fn switches(reply: &Reply) -> bool {
 
 /// An endpoint that switches unasked, or to nothing, has left HTTP: what it sends from now on is no answer.
 fn bad_switch(reply: Reply, mut record: Box<Record>) -> (Box<Record>, Refused) {
-    record.tried(Some(reply.member));
+    record.tried(Some(reply.member), reply.tries);
     reply.response.into_body().finish_switched(Outcome::Failed(Reason::UpgradeFailed));
     (record, Refused::new(Reason::UpgradeFailed, "the endpoint switched protocols, but not as it was asked"))
 }
@@ -278,8 +278,8 @@ fn hand_over(
     client_side: Option<OnUpgrade>,
     mut record: Box<Record>,
 ) -> Response<ReplyBody> {
-    let Reply { mut response, member, first_byte } = reply;
-    record.tried(Some(member));
+    let Reply { mut response, member, first_byte, tries } = reply;
+    record.tried(Some(member), tries);
     record.answered(response.status(), Some(first_byte));
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = if switched { hop::upgrade_wanted(response.headers()) } else { None };

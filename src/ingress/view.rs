@@ -1,7 +1,7 @@
 //! A listener and its routes as one worker sees them: everything a request needs, resolved beforehand.
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::message::via::Via;
 use crate::model::{
     Action, Forwarding, HashKey, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot, Strategy,
 };
-use crate::pool::{self, Stack};
+use crate::pool::{self, RouteState, Stack};
 use crate::registry::{Gate, LiveListener};
 use crate::route::{Rewriter, Rotation, Table};
 use crate::telemetry::access_log;
@@ -133,10 +133,10 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    fn new(route: &Route, pool: &Rc<pool::Local>) -> Self {
+    fn new(route: &Route, pool: &Rc<pool::Local>, state: &RouteState) -> Self {
         let model = pool.model();
         let hashes = model.strategy == Strategy::ConsistentHashing;
-        Self { stack: pool::build(route, pool), hash_key: hashes.then(|| model.hash.key.clone()) }
+        Self { stack: pool::build(route, pool, state), hash_key: hashes.then(|| model.hash.key.clone()) }
     }
 }
 
@@ -144,6 +144,7 @@ impl Destination {
 pub(super) struct Parts<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) pools: &'a HashMap<Id, Rc<pool::Local>>,
+    pub(super) states: &'a BTreeMap<Id, RouteState>,
     pub(super) metrics: &'a Shard,
     pub(super) access_log: Option<access_log::Handle>,
     pub(super) via: Rc<Via>,
@@ -193,10 +194,11 @@ impl RouteView {
             Action::Redirect(redirect) => ActionView::Redirect(redirect.clone()),
             Action::Respond(response) => ActionView::Respond(Fixed::new(response)),
             Action::Forward(splits) => {
-                // Every pool that a route names exists: an invariant of the snapshot.
-                let known = splits.iter().filter_map(|split| Some((split.weight, parts.pools.get(&split.pool)?)));
+                // Every pool that a route names exists, and every route has a state: invariants of the snapshot and the world.
+                let state = parts.states.get(&route.name);
+                let known = splits.iter().filter_map(|split| Some((split.weight, parts.pools.get(&split.pool)?, state?)));
                 let (weights, pools): (Vec<u32>, Vec<_>) =
-                    known.map(|(weight, pool)| (weight, Destination::new(route, pool))).unzip();
+                    known.map(|(weight, pool, state)| (weight, Destination::new(route, pool, state))).unzip();
                 ActionView::Forward { rotation: RefCell::new(Rotation::new(&weights)), pools }
             }
         };

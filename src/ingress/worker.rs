@@ -184,7 +184,14 @@ impl Worker {
     }
 
     fn shared<'a>(&'a self, live: &'a LivePool, members: &'a crate::registry::Members) -> pool::Shared<'a> {
-        pool::Shared { model: &live.model, set: &members.set, targets: &members.targets, lookup: &self.services.lookup }
+        pool::Shared {
+            model: &live.model,
+            set: &members.set,
+            targets: &members.targets,
+            breakers: &members.breakers,
+            queue: &live.queue,
+            lookup: &self.services.lookup,
+        }
     }
 
     fn apply(self: &Rc<Self>, world: &World) {
@@ -195,6 +202,7 @@ impl Worker {
         let parts = Parts {
             snapshot: &world.snapshot,
             pools: &pools,
+            states: &world.routes,
             metrics: &self.metrics,
             access_log: self.services.access_log.load().as_deref().cloned(),
             via: Rc::new(Via::new(&forwarding.name, self.services.instance)),

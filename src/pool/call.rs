@@ -11,9 +11,12 @@ use tokio::time::Instant;
 
 use super::Member;
 use super::download::Download;
+use super::place::Place;
+use crate::endpoint::Serial;
 use crate::kit::clock::Tick;
 use crate::message::body::Upload;
 use crate::model::{Failure, Reason};
+use crate::resilience::retry::Skip;
 
 /// A request on its way to a pool.
 #[derive(Debug)]
@@ -28,22 +31,38 @@ pub struct Call {
     pub started: Tick,
     /// The earliest end that a layer has set, and what it is called.
     pub(super) end: Option<(Instant, Reason)>,
-    /// Where the member that is tried is left for a layer that gives up on the call.
-    pub(super) tried: Option<Tried>,
+    /// Where the member that is tried is left for a layer that must know it while the attempt runs.
+    pub(super) trying: Option<Trying>,
+    /// The endpoints of earlier attempts.
+    pub(super) tried: Vec<Serial>,
+    /// The place that was found for it.
+    pub(super) place: Option<Place>,
 }
 
 /// The member that a call was last sent to; empty before its first pick.
-pub(super) type Tried = Rc<RefCell<Option<Rc<Member>>>>;
+pub(super) type Trying = Rc<RefCell<Option<Rc<Member>>>>;
 
 impl Call {
     /// A call that nothing limits yet.
     pub const fn new(request: Request<Upload>, required: Vec<Box<str>>, key: Option<u64>, started: Tick) -> Self {
-        Self { request, required, key, started, end: None, tried: None }
+        Self { request, required, key, started, end: None, trying: None, tried: Vec::new(), place: None }
+    }
+
+    /// What another attempt needs of this call, but for the request itself.
+    pub(super) fn terms(&self) -> Terms {
+        Terms {
+            required: self.required.clone(),
+            key: self.key,
+            started: self.started,
+            end: self.end,
+            trying: self.trying.clone(),
+            tried: self.tried.clone(),
+        }
     }
 
     /// Returns where the member that is tried will stand.
-    pub(super) fn watch(&mut self) -> Tried {
-        self.tried.get_or_insert_default().clone()
+    pub(super) fn watch(&mut self) -> Trying {
+        self.trying.get_or_insert_default().clone()
     }
 
     /// Lets the call end at `end` at the latest, its response body included.
@@ -52,6 +71,48 @@ impl Call {
             self.end = Some((end, reason));
         }
     }
+}
+
+/// A call without its request.
+#[derive(Clone, Debug)]
+pub(super) struct Terms {
+    required: Vec<Box<str>>,
+    key: Option<u64>,
+    started: Tick,
+    pub(super) end: Option<(Instant, Reason)>,
+    trying: Option<Trying>,
+    pub(super) tried: Vec<Serial>,
+}
+
+impl Terms {
+    /// Makes another call of these terms.
+    pub(super) fn call(&self, request: Request<Upload>) -> Call {
+        let Self { required, key, started, end, trying, tried } = self.clone();
+        Call { request, required, key, started, end, trying, tried, place: None }
+    }
+
+    /// Another call that nobody else watches.
+    pub(super) fn unwatched(mut self) -> Self {
+        self.trying = None;
+        self
+    }
+}
+
+/// How often a request was tried, and why not once more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Tries {
+    /// Attempts, hedges included.
+    pub attempts: u32,
+    /// Why there was no other one although the route wanted it.
+    pub skipped: Option<Skip>,
+}
+
+impl Tries {
+    /// The usual case.
+    pub(super) const ONE: Self = Self { attempts: 1, skipped: None };
+
+    /// No endpoint was found.
+    pub(super) const NONE: Self = Self { attempts: 0, skipped: None };
 }
 
 /// A response on its way to the client.
@@ -63,6 +124,8 @@ pub struct Reply {
     pub member: Rc<Member>,
     /// From the request's arrival to the response's head.
     pub first_byte: Duration,
+    /// How often it was tried.
+    pub tries: Tries,
 }
 
 /// Why there is no response.
@@ -73,11 +136,23 @@ pub struct Denied {
     pub detail: Cow<'static, str>,
     /// Who was tried last.
     pub member: Option<Rc<Member>>,
+    /// How often it was tried.
+    pub tries: Tries,
+    /// Whether an endpoint may have seen the request.
+    pub(super) sent: bool,
 }
 
 impl Denied {
+    /// No endpoint was tried.
     pub(super) fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { failure: reason.into(), detail: detail.into(), member: None }
+        Self { failure: reason.into(), detail: detail.into(), member: None, tries: Tries::NONE, sent: false }
+    }
+
+    /// Waiting so long may help.
+    #[must_use]
+    pub(super) const fn after(mut self, wait: Duration) -> Self {
+        self.failure.retry_after = Some(wait);
+        self
     }
 }
 

@@ -8,11 +8,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep};
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied, Tried};
+use super::call::{Call, Denied, Tries, Trying};
 use crate::model::Reason;
 
 /// Puts a [`Deadline`] around a service.
@@ -44,7 +43,7 @@ pub struct Deadline<S> {
     layer: DeadlineLayer,
 }
 
-impl<S: Service<Call, Error = Denied>> Service<Call> for Deadline<S> {
+impl<S: Service<Call, Error = Denied, Future: Unpin>> Service<Call> for Deadline<S> {
     type Response = S::Response;
     type Error = Denied;
     type Future = DeadlineFuture<S::Future>;
@@ -56,38 +55,37 @@ impl<S: Service<Call, Error = Denied>> Service<Call> for Deadline<S> {
     fn call(&mut self, mut call: Call) -> Self::Future {
         let end = Instant::now() + self.layer.limit;
         call.end_by(end, self.layer.reason);
-        let tried = call.watch();
-        DeadlineFuture { inner: self.inner.call(call), sleep: tokio::time::sleep_until(end), reason: self.layer.reason, tried }
+        let trying = call.watch();
+        let sleep = Box::pin(tokio::time::sleep_until(end));
+        DeadlineFuture { inner: self.inner.call(call), sleep, reason: self.layer.reason, trying }
     }
 }
 
-pin_project! {
-    /// Resolves to the response, or to the layer's reason.
-    #[derive(Debug)]
-    pub struct DeadlineFuture<F> {
-        #[pin]
-        inner: F,
-        #[pin]
-        sleep: Sleep,
-        reason: Reason,
-        tried: Tried,
-    }
+/// Resolves to the response, or to the layer's reason.
+#[derive(Debug)]
+pub struct DeadlineFuture<F> {
+    inner: F,
+    sleep: Pin<Box<Sleep>>,
+    reason: Reason,
+    trying: Trying,
 }
 
 impl<F, R> Future for DeadlineFuture<F>
 where
-    F: Future<Output = Result<R, Denied>>,
+    F: Future<Output = Result<R, Denied>> + Unpin,
 {
     type Output = Result<R, Denied>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        if let Poll::Ready(result) = this.inner.poll(cx) {
+        let this = self.get_mut();
+        if let Poll::Ready(result) = Pin::new(&mut this.inner).poll(cx) {
             return Poll::Ready(result);
         }
-        this.sleep.poll(cx).map(|()| {
-            let denied = Denied::new(*this.reason, "the time allowed by the route is over");
-            Err(Denied { member: this.tried.take(), ..denied })
+        this.sleep.as_mut().poll(cx).map(|()| {
+            let denied = Denied::new(this.reason, "the time allowed by the route is over");
+            let member = this.trying.take();
+            let tries = if member.is_some() { Tries::ONE } else { Tries::NONE };
+            Err(Denied { member, tries, sent: true, ..denied })
         })
     }
 }
@@ -115,7 +113,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_earliest_end_travels_with_the_call() {
-        let seen = service_fn(|call: Call| async move { Ok::<_, Denied>(call.end) });
+        let seen = service_fn(|call: Call| std::future::ready(Ok::<_, Denied>(call.end)));
         let inner = DeadlineLayer::new(Duration::from_secs(1), Reason::AttemptTimeout).layer(seen);
         let outer = DeadlineLayer::new(Duration::from_secs(5), Reason::TotalTimeout).layer(inner);
         let expected = Instant::now() + Duration::from_secs(1);

@@ -11,23 +11,27 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::endpoint::Attempt;
-use crate::kit::clock;
 use crate::message::body::{Cut, IdleTimer, Progress, Upload};
 use crate::model::{Outcome, Reason};
 use crate::upstream::{self, Lease};
 
-use super::member::Tally;
+use super::place::Place;
+
+/// Bytes of an answer that nobody will see which are read for the sake of the connection; a new one costs as much.
+const DISCARDED: usize = 64 * 1024;
+
+/// How long they may take.
+const DISCARD_TIME: Duration = Duration::from_secs(1);
 
 /// What a running response uses.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) lease: Lease<Upload>,
-    pub(super) attempt: Attempt,
-    pub(super) tally: Tally,
+    pub(super) place: Place,
     /// How the request's body moves, when there is one.
     pub(super) upload: Option<Rc<Progress>>,
 }
@@ -68,11 +72,28 @@ impl Download {
         self.end_attempt(outcome);
     }
 
+    /// Ends an answer that nobody will see, such as one that is tried again: the endpoint has answered, whatever is still to come.
+    ///
+    /// A short rest is read, so that the connection can serve again.
+    pub(super) fn discard(mut self) {
+        let Some(lease) = self.end_attempt(Outcome::Completed) else { return };
+        tokio::task::spawn_local(async move {
+            let mut left = DISCARDED;
+            let read = async {
+                while let Some(frame) = self.incoming.frame().await {
+                    left = left.checked_sub(frame.ok()?.data_ref().map_or(0, Bytes::len))?;
+                }
+                Some(())
+            };
+            if let Ok(Some(())) = tokio::time::timeout(DISCARD_TIME, read).await {
+                lease.release();
+            }
+        });
+    }
+
     fn end_attempt(&mut self, outcome: Outcome) -> Option<Lease<Upload>> {
-        let Held { lease, attempt, tally, .. } = self.held.take()?;
-        let now = clock::now();
-        tally.ended(outcome, attempt.started(), now);
-        attempt.finish(outcome, now);
+        let Held { lease, mut place, .. } = self.held.take()?;
+        place.ended(outcome);
         Some(lease)
     }
 

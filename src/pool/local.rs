@@ -1,18 +1,22 @@
 //! A pool as one worker sees it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use fastrand::Rng;
 
 use super::Member;
+use super::call::Call;
 use crate::balance::{Ask, NoPick, Picker};
-use crate::endpoint::{Endpoint, EndpointSet, Mask};
+use crate::endpoint::{Cause, Endpoint, EndpointSet, Mask, Stamp};
 use crate::kit::clock::Tick;
 use crate::message::body::Upload;
 use crate::model::{Id, Pool};
+use crate::resilience::breaker::Breaker;
+use crate::resilience::queue::SlotQueue;
 use crate::telemetry::metrics::Shard;
 use crate::upstream::{Connections, Lookup, Target};
 
@@ -24,6 +28,10 @@ pub struct Shared<'a> {
     pub set: &'a Arc<EndpointSet>,
     /// How each is reached, in the same order.
     pub targets: &'a [Target],
+    /// The breaker of each, in the same order.
+    pub breakers: &'a [Arc<Breaker>],
+    /// Where requests wait for a slot.
+    pub queue: &'a Arc<SlotQueue>,
     /// Resolves names.
     pub lookup: &'a Lookup,
 }
@@ -35,6 +43,8 @@ pub struct Local {
     picker: RefCell<Picker>,
     rng: RefCell<Rng>,
     members: RefCell<Rc<Members>>,
+    queue: Arc<SlotQueue>,
+    share: Cell<Option<(Stamp, f64)>>,
 }
 
 #[derive(Debug)]
@@ -50,6 +60,8 @@ impl Local {
             picker: RefCell::new(Picker::new(shared.model)),
             rng: RefCell::new(Rng::new()),
             members: RefCell::new(Rc::new(members(shared, None, metrics))),
+            queue: shared.queue.clone(),
+            share: Cell::new(None),
             model: RefCell::new(shared.model.clone()),
         }
     }
@@ -76,25 +88,71 @@ impl Local {
         self.model.borrow().clone()
     }
 
-    /// Picks a member for a request that requires `route` and `request` capabilities.
-    pub(super) fn pick(&self, route: &[Box<str>], request: &[Box<str>], key: Option<u64>, now: Tick) -> Result<Rc<Member>, NoPick> {
+    /// Returns where requests wait for a slot.
+    pub(super) const fn queue(&self) -> &Arc<SlotQueue> {
+        &self.queue
+    }
+
+    /// Picks a member for `call` on a route that requires `route` capabilities.
+    pub(super) fn pick(&self, route: &[Box<str>], call: &Call, now: Tick) -> Result<Rc<Member>, NoPick> {
         let members = self.members.borrow();
-        let required = if route.is_empty() && request.is_empty() {
-            Mask::default()
-        } else {
-            let names = route.iter().chain(request).map(AsRef::as_ref);
-            members.set.required_mask(names).ok_or(if members.set.is_empty() { NoPick::Empty } else { NoPick::Capability })?
-        };
-        let ask = Ask { required, key, tried: &[] };
+        let required = members.required(route, &call.required)?;
+        let ask = Ask { required, key: call.key, tried: &call.tried };
         let index = self.picker.borrow_mut().pick(&members.set, &ask, now, &mut self.rng.borrow_mut())?;
         members.list.get(index).cloned().ok_or(NoPick::Unavailable)
+    }
+
+    /// Tells whether a call would have to wait: always when endpoints could serve it, as others wait already.
+    pub(super) fn crowded(&self, route: &[Box<str>], call: &Call) -> NoPick {
+        self.members.borrow().required(route, &call.required).err().unwrap_or(NoPick::Full)
+    }
+
+    /// Returns the member of an endpoint, unless this worker has not heard of it yet.
+    pub(super) fn member_of(&self, endpoint: &Endpoint) -> Option<Rc<Member>> {
+        let members = self.members.borrow();
+        let index = members.set.index_of(&endpoint.spec.id)?;
+        members.list.get(index).filter(|member| member.endpoint.serial() == endpoint.serial()).cloned()
+    }
+
+    /// Returns when the first breaker lets a probe through; `None` when an endpoint is not kept away by its breaker alone.
+    pub(super) fn breakers_open_for(&self, now: Tick) -> Option<Duration> {
+        let members = self.members.borrow();
+        let only_breaker = |member: &Rc<Member>| member.endpoint.state.availability().causes().eq([Cause::Breaker]);
+        members.list.iter().filter(|member| only_breaker(member)).filter_map(|member| member.breaker.opens_in(now)).min()
+    }
+
+    /// Returns the share of the pool's weight that is available, from 0 to 1.
+    pub fn available_share(&self) -> f64 {
+        let members = self.members.borrow();
+        let stamp = members.set.stamp();
+        if let Some((known, share)) = self.share.get()
+            && known == stamp
+        {
+            return share;
+        }
+        let weight = |endpoint: &Arc<Endpoint>| f64::from(endpoint.weight().hundredths());
+        let all: f64 = members.set.endpoints().iter().map(weight).sum();
+        let available: f64 = members.set.endpoints().iter().filter(|endpoint| endpoint.is_eligible()).map(weight).sum();
+        let share = if all > 0.0 { available / all } else { 0.0 };
+        self.share.set(Some((stamp, share)));
+        share
+    }
+}
+
+impl Members {
+    fn required(&self, route: &[Box<str>], request: &[Box<str>]) -> Result<Mask, NoPick> {
+        if route.is_empty() && request.is_empty() {
+            return Ok(Mask::default());
+        }
+        let names = route.iter().chain(request).map(AsRef::as_ref);
+        self.set.required_mask(names).ok_or(if self.set.is_empty() { NoPick::Empty } else { NoPick::Capability })
     }
 }
 
 fn members(shared: &Shared<'_>, previous: Option<&Members>, metrics: &Shard) -> Members {
     let known: HashMap<&Id, &Rc<Member>> =
         previous.into_iter().flat_map(|members| &members.list).map(|member| (&member.endpoint.spec.id, member)).collect();
-    let build = |(endpoint, target): (&Arc<Endpoint>, &Target)| {
+    let build = |((endpoint, target), breaker): ((&Arc<Endpoint>, &Target), &Arc<Breaker>)| {
         let known = known.get(&endpoint.spec.id);
         let connections = match known.filter(|member| member.connections.target().is_same(target)) {
             Some(member) => member.connections.clone(),
@@ -105,9 +163,11 @@ fn members(shared: &Shared<'_>, previous: Option<&Members>, metrics: &Shard) -> 
             None => metrics.endpoint(&shared.model.name, &endpoint.spec.id),
         };
         let host = Member::host_for(endpoint, &shared.model.upstream.host);
-        Rc::new(Member { pool: shared.model.name.clone(), endpoint: endpoint.clone(), connections, counters, host })
+        let (pool, endpoint) = (shared.model.name.clone(), endpoint.clone());
+        let (breaker, queue) = (breaker.clone(), shared.queue.clone());
+        Rc::new(Member { pool, endpoint, connections, counters, breaker, queue, host })
     };
-    let list = shared.set.endpoints().iter().zip(shared.targets).map(build).collect();
+    let list = shared.set.endpoints().iter().zip(shared.targets).zip(shared.breakers).map(build).collect();
     Members { set: shared.set.clone(), list }
 }
 

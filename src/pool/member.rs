@@ -6,9 +6,10 @@ use std::sync::Arc;
 use http::HeaderValue;
 
 use crate::endpoint::Endpoint;
-use crate::kit::clock::Tick;
 use crate::message::body::Upload;
-use crate::model::{HostHeader, Id, Outcome};
+use crate::model::{HostHeader, Id};
+use crate::resilience::breaker::Breaker;
+use crate::resilience::queue::SlotQueue;
 use crate::telemetry::metrics::EndpointCounters;
 use crate::upstream::Connections;
 
@@ -21,6 +22,9 @@ pub struct Member {
     pub endpoint: Arc<Endpoint>,
     pub(super) connections: Rc<Connections<Upload>>,
     pub(super) counters: Arc<EndpointCounters>,
+    pub(super) breaker: Arc<Breaker>,
+    /// Where requests wait for a slot of the pool.
+    pub(super) queue: Arc<SlotQueue>,
     /// What replaces the client's `Host`.
     pub(super) host: Option<HeaderValue>,
 }
@@ -33,19 +37,5 @@ impl Member {
             HostHeader::Endpoint => HeaderValue::try_from(endpoint.spec.address.to_string()).ok(),
             HostHeader::Fixed(host) => HeaderValue::try_from(host).ok(),
         }
-    }
-}
-
-/// Counts one attempt; apart from the member, so that a running response does not need its pool.
-#[derive(Debug)]
-pub(super) struct Tally(pub(super) Arc<EndpointCounters>);
-
-impl Tally {
-    pub(super) fn answered(&self, started: Tick, now: Tick, reused: bool) {
-        self.0.answered(now.since(started), reused);
-    }
-
-    pub(super) fn ended(&self, outcome: Outcome, started: Tick, now: Tick) {
-        self.0.ended(outcome, now.since(started));
     }
 }

@@ -9,11 +9,17 @@ mod dispatch;
 mod download;
 mod local;
 mod member;
+mod place;
+mod retry;
+mod route_state;
+mod seat;
+mod spare;
 mod stack;
 
-pub use call::{Call, Denied, Reply};
+pub use call::{Call, Denied, Reply, Tries};
 pub use dispatch::Dispatch;
 pub use download::Download;
 pub use local::{Local, Shared};
 pub use member::Member;
+pub use route_state::RouteState;
 pub use stack::{Stack, build};

@@ -17,7 +17,10 @@ use super::diff::Report;
 use super::world::{Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
 use crate::discovery::{self, Resolver};
-use crate::model::{Bind, Dns, Id, Listener, Pool, Snapshot};
+use crate::kit::allowance::Allowance;
+use crate::model::{Bind, Dns, Id, Listener, Pool, Route, Snapshot};
+use crate::pool::RouteState;
+use crate::resilience::queue::SlotQueue;
 use crate::route::{RouteError, Table};
 use crate::upstream::{self, TlsError};
 
@@ -181,7 +184,10 @@ impl Registry {
         }
         let generation = old.as_ref().map_or(1, |world| world.generation + 1);
         let report = Report::between(old.as_ref().map(|world| &*world.snapshot), &snapshot, generation);
-        let world = Arc::new(World { generation, snapshot: Arc::new(snapshot), listeners, pools });
+        let memory = old.as_ref().map_or_else(|| Arc::new(Allowance::new(0)), |world| world.memory.clone());
+        memory.set_limit(snapshot.overload.replay_memory);
+        let routes = routes(&snapshot, old.as_deref(), &memory);
+        let world = Arc::new(World { generation, snapshot: Arc::new(snapshot), listeners, pools, routes, memory });
         for listener in world.listeners.values() {
             listener.gate.set_limit(listener.model.limits.connections);
         }
@@ -191,6 +197,9 @@ impl Registry {
         let left = old.iter().flat_map(|world| world.listeners.values()).filter(|old| !kept(old));
         left.for_each(|old| old.sockets.close());
         self.crew.post_all(|done| Command::Apply(world.clone(), done)).await;
+        for pool in world.pools.values() {
+            pool.open_queue();
+        }
         self.tell(&world);
         self.follow(&mut followers, &world);
         Ok(report)
@@ -248,11 +257,21 @@ impl Registry {
                 info!(pool = %name, endpoints = members.set.len(), "Members changed.");
                 pool.members.store(Arc::new(members));
                 self.crew.post_all(|done| Command::Members(name.clone(), done)).await;
+                pool.open_queue();
                 self.tell(&world);
             }
             Err(error) => warn!(pool = %name, %error, "Discovered endpoints cannot be used."),
         }
     }
+}
+
+/// Returns what the policies of every route share, with what was learned under the same name.
+fn routes(snapshot: &Snapshot, old: Option<&World>, memory: &Arc<Allowance>) -> BTreeMap<Id, RouteState> {
+    let state = |route: &Arc<Route>| {
+        let previous = old.and_then(|world| world.routes.get(&route.name));
+        (route.name.clone(), RouteState::new(route, previous, memory))
+    };
+    snapshot.routes.iter().map(state).collect()
 }
 
 impl Builder<'_> {
@@ -354,6 +373,10 @@ impl Builder<'_> {
         };
         let previous = old.map(|old| old.members.load_full());
         let members = members::build(model, discovered, tls.as_ref(), previous.as_deref()).map_err(tls_failed)?;
-        Ok(Arc::new(LivePool { model: model.clone(), tls, certificates, members: ArcSwap::from_pointee(members) }))
+        let queue = match old {
+            Some(old) => old.queue.clone(),
+            None => Arc::new(SlotQueue::new(None, members.set.clone())),
+        };
+        Ok(Arc::new(LivePool { model: model.clone(), tls, certificates, members: ArcSwap::from_pointee(members), queue }))
     }
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use super::world::Members;
 use crate::discovery;
-use crate::endpoint::EndpointSet;
+use crate::endpoint::{Endpoint, EndpointSet};
 use crate::kit::clock;
-use crate::model::{Pool, Strategy};
+use crate::model::{EndpointSpec, Pool, Strategy};
+use crate::resilience::breaker::Breaker;
 use crate::upstream::{Target, TlsClient, TlsError};
 
 /// Builds the members of `pool`, keeping what `previous` has learned of the same endpoints.
@@ -18,6 +19,8 @@ pub(super) fn build(
     previous: Option<&Members>,
 ) -> Result<Members, TlsError> {
     let specs = discovery::merge(&pool.endpoints, discovered, pool.dns.as_ref().map_or(0, |dns| dns.port));
+    let slots = |spec: EndpointSpec| EndpointSpec { max_connections: spec.max_connections.or(pool.max_connections), ..spec };
+    let specs = specs.into_iter().map(slots);
     let set = EndpointSet::new(&pool.name, specs, previous.map(|members| &*members.set), clock::now());
     // Built here, so that no worker builds it on its first pick.
     if pool.strategy == Strategy::ConsistentHashing {
@@ -29,5 +32,25 @@ pub(super) fn build(
         .iter()
         .map(|endpoint| Target::new(endpoint.spec.address.clone(), tls.map(|tls| &**tls), settings.clone()))
         .collect::<Result<_, _>>()?;
-    Ok(Members { set: Arc::new(set), targets })
+    let breakers = breakers(pool, &set, previous);
+    Ok(Members { set: Arc::new(set), targets, breakers })
+}
+
+/// Returns the breaker of every endpoint, the old one where there was one.
+fn breakers(pool: &Pool, set: &EndpointSet, previous: Option<&Members>) -> Vec<Arc<Breaker>> {
+    let settings = pool.protection.circuit_breaker.as_ref();
+    let known = |endpoint: &Endpoint| {
+        let previous = previous?;
+        let index = previous.set.index_of(&endpoint.spec.id)?;
+        previous.breakers.get(index).cloned()
+    };
+    let breaker = |endpoint: &Arc<Endpoint>| {
+        let breaker = known(endpoint).unwrap_or_else(|| {
+            let wake = set.state().changed().clone();
+            Arc::new(Breaker::new(&settings.cloned().unwrap_or_default(), endpoint.state.clone(), wake))
+        });
+        breaker.configure(settings);
+        breaker
+    };
+    set.endpoints().iter().map(breaker).collect()
 }

@@ -13,7 +13,12 @@ use super::Socket;
 use super::certificates::Contents;
 use super::sockets::Sockets;
 use crate::endpoint::EndpointSet;
+use crate::kit::allowance::Allowance;
+use crate::kit::clock;
 use crate::model::{Bind, Id, Listener, Pool, Snapshot};
+use crate::pool::RouteState;
+use crate::resilience::breaker::Breaker;
+use crate::resilience::queue::SlotQueue;
 use crate::route::Table;
 use crate::upstream::{Target, TlsClient};
 
@@ -28,6 +33,10 @@ pub struct World {
     pub listeners: BTreeMap<Id, Arc<LiveListener>>,
     /// The pools, by name.
     pub pools: BTreeMap<Id, Arc<LivePool>>,
+    /// What the policies of each route share, by its name.
+    pub routes: BTreeMap<Id, RouteState>,
+    /// What is kept of request bodies for further attempts is taken from here.
+    pub(super) memory: Arc<Allowance>,
 }
 
 /// A listener with what was built for it.
@@ -69,15 +78,27 @@ pub struct LivePool {
     pub(super) certificates: Contents,
     /// Its endpoints, as configured and as discovered.
     pub members: ArcSwap<Members>,
+    /// Where requests wait for a slot.
+    pub queue: Arc<SlotQueue>,
 }
 
-/// The endpoints of a pool and how each is reached, in the same order.
+/// The endpoints of a pool, how each is reached and what guards it, in the same order.
 #[derive(Debug)]
 pub struct Members {
     /// The endpoints.
     pub set: Arc<EndpointSet>,
     /// How each is reached.
     pub targets: Vec<Target>,
+    /// The breaker of each.
+    pub breakers: Vec<Arc<Breaker>>,
+}
+
+impl LivePool {
+    /// Lets the queue follow the members, once every worker knows them, and serves whom new ones suit.
+    pub(super) fn open_queue(&self) {
+        self.queue.configure(self.model.protection.queue.as_ref());
+        self.queue.follow(self.members.load().set.clone(), clock::now());
+    }
 }
 
 /// Counts the open connections of a listener over all workers, and lets further ones wait in the backlog.

@@ -6,7 +6,9 @@
 mod budget;
 mod delays;
 mod judge;
+mod tally;
 
 pub use budget::{Budget, Report};
 pub use delays::{Delays, honour};
+pub use tally::{Retries, Tally};
 pub use judge::{Event, Skip, is_idempotent, is_safe, matches};

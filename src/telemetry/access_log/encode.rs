@@ -48,6 +48,8 @@ pub struct Record<'a> {
     pub first_byte: Option<Duration>,
     /// Endpoints tried.
     pub attempts: u32,
+    /// Why it was not tried again, when its route wanted that.
+    pub retry_skipped: Option<&'static str>,
 }
 
 const HEX: &[u8; 16] = b"0123456789abcdef";
@@ -92,7 +94,9 @@ fn json(record: &Record<'_>, now: Timestamp, out: &mut String) {
     if let Some(first_byte) = record.first_byte {
         let _ = write!(out, ",\"first_byte_ms\":{:.3}", milliseconds(first_byte));
     }
-    let _ = write!(out, ",\"attempts\":{}}}", record.attempts);
+    let _ = write!(out, ",\"attempts\":{}", record.attempts);
+    string("retry_skipped", record.retry_skipped.map(str::as_bytes), out);
+    out.push('}');
 }
 
 fn text(record: &Record<'_>, now: Timestamp, out: &mut String) {
@@ -175,6 +179,7 @@ mod tests {
             duration: Duration::from_micros(1500),
             first_byte: None,
             attempts: 1,
+            retry_skipped: None,
         }
     }
 

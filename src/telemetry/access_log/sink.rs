@@ -208,6 +208,7 @@ mod tests {
             duration: Duration::ZERO,
             first_byte: None,
             attempts: 0,
+            retry_skipped: None,
         }
     }
 

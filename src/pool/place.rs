@@ -1,0 +1,89 @@
+//! An attempt's place: the slot it has taken, the breaker's pass, and whom to tell how it ended.
+
+use std::rc::Rc;
+
+use http::StatusCode;
+use tokio::time::Instant;
+
+use super::Member;
+use crate::endpoint::Attempt;
+use crate::kit::clock::{self, Tick};
+use crate::model::{Outcome, Reason};
+use crate::resilience::breaker::Pass;
+
+/// An attempt's place on a member, from the pick to the last byte of the answer.
+///
+/// Ended exactly once: dropped, it counts as aborted, or as failed when its time is over.
+#[derive(Debug)]
+pub(super) struct Place {
+    member: Rc<Member>,
+    running: Option<(Attempt, Pass)>,
+    status: Option<StatusCode>,
+    end: Option<(Instant, Reason)>,
+}
+
+impl Place {
+    /// Takes a free slot of `member` as its breaker allows; `None` when there is none.
+    pub(super) fn take(member: &Rc<Member>, now: Tick) -> Option<Self> {
+        Self::with(member, Attempt::try_begin(&member.endpoint, now)?, now)
+    }
+
+    /// Uses a slot that has been taken already, as the member's breaker allows.
+    pub(super) fn with(member: &Rc<Member>, attempt: Attempt, now: Tick) -> Option<Self> {
+        match member.breaker.admit(now) {
+            Some(pass) => Some(Self { member: member.clone(), running: Some((attempt, pass)), status: None, end: None }),
+            None => {
+                attempt.withdraw();
+                member.queue.freed(&member.endpoint, now);
+                None
+            }
+        }
+    }
+
+    pub(super) const fn member(&self) -> &Rc<Member> {
+        &self.member
+    }
+
+    /// Returns the attempt while it runs.
+    pub(super) fn attempt(&self) -> Option<&Attempt> {
+        self.running.as_ref().map(|(attempt, _)| attempt)
+    }
+
+    /// An end that comes by itself makes it a failure for `reason`.
+    pub(super) fn end_by(&mut self, end: Option<(Instant, Reason)>) {
+        self.end = end;
+    }
+
+    /// The head of an answer is here.
+    pub(super) fn answered(&mut self, status: StatusCode, reused: bool, now: Tick) {
+        self.status = Some(status);
+        if let Some((attempt, _)) = &mut self.running {
+            attempt.response(status, now);
+            self.member.counters.answered(now.since(attempt.started()), reused);
+        }
+    }
+
+    /// It has ended so; only the first time counts.
+    pub(super) fn ended(&mut self, outcome: Outcome) {
+        let Some((attempt, pass)) = self.running.take() else { return };
+        let now = clock::now();
+        let member = &self.member;
+        member.counters.ended(outcome, now.since(attempt.started()));
+        let verdict = member.breaker.verdict(outcome, self.status.map(|status| status.as_u16()));
+        member.breaker.end(pass, verdict, now);
+        attempt.finish(outcome, now);
+        // Last: whoever waits shall find the slot free and the breaker's mind made up.
+        member.queue.freed(&member.endpoint, now);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if self.running.is_some() {
+            self.ended(match self.end {
+                Some((end, reason)) if end <= Instant::now() => Outcome::Failed(reason),
+                _ => Outcome::Aborted,
+            });
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! Tries a call again when that is wanted, safe, and within the route's budget.
+//!
+//! The request's head is kept for another attempt, and its body while it passes ([`Spare`]); nothing is held back. Once an answer is passed on,
+//! all of it is forgotten: after the first byte to the client there is no other attempt. A client that leaves drops the future, and whatever
+//! ran or waited in it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use fastrand::Rng;
+use http::HeaderMap;
+use http::header::RETRY_AFTER;
+use tokio::time::{Instant, Sleep};
+use tower::{Layer, Service};
+
+use super::call::{Call, Denied, Reply, Terms, Tries};
+use super::route_state::RouteState;
+use super::spare::Spare;
+use crate::kit::allowance::Allowance;
+use crate::kit::clock;
+use crate::model;
+use crate::resilience::retry::{Budget, Delays, Event, Skip, Tally, honour, is_safe, matches};
+
+/// Puts a [`Retry`] around a service.
+#[derive(Clone, Debug)]
+pub struct RetryLayer(Rc<Policy>);
+
+#[derive(Debug)]
+struct Policy {
+    settings: model::Retry,
+    budget: Arc<Budget>,
+    tally: Arc<Tally>,
+    memory: Arc<Allowance>,
+}
+
+/// Tries calls again.
+#[derive(Clone, Debug)]
+pub struct Retry<S> {
+    inner: S,
+    policy: Rc<Policy>,
+}
+
+impl RetryLayer {
+    /// Tries again as `settings` say, on the account of `budget`.
+    pub(super) fn new(settings: model::Retry, budget: Arc<Budget>, state: &RouteState) -> Self {
+        Self(Rc::new(Policy { settings, budget, tally: state.tally.clone(), memory: state.memory.clone() }))
+    }
+}
+
+impl<S> Layer<S> for RetryLayer {
+    type Service = Retry<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Retry { inner, policy: self.0.clone() }
+    }
+}
+
+impl<S> Service<Call> for Retry<S>
+where
+    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+{
+    type Response = Reply;
+    type Error = Denied;
+    type Future = RetryFuture<S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut call: Call) -> Self::Future {
+        self.policy.budget.note_request(clock::now());
+        let spare = Spare::of(&mut call, self.policy.settings.body_buffer, &self.policy.memory);
+        let terms = call.terms();
+        let running = Running { spare, terms, attempts: 1, delays: Delays::new() };
+        let stage = Stage::Trying(self.inner.call(call));
+        RetryFuture { service: self.clone(), running: Some(Box::new(running)), stage }
+    }
+}
+
+/// Resolves to the last answer or failure.
+pub struct RetryFuture<S: Service<Call>> {
+    service: Retry<S>,
+    running: Option<Box<Running>>,
+    stage: Stage<S::Future>,
+}
+
+/// What is known of a call that may be tried again.
+struct Running {
+    spare: Spare,
+    terms: Terms,
+    attempts: u32,
+    delays: Delays,
+}
+
+enum Stage<F> {
+    Trying(F),
+    Resting(Pin<Box<Sleep>>),
+}
+
+impl Running {
+    /// Decides about another attempt after `event`: how long to rest before it, or why there is none.
+    fn next(&mut self, event: Event, asked: Option<Duration>, policy: &Policy) -> Result<Duration, Option<Skip>> {
+        let settings = &policy.settings;
+        matches(&settings.on, event).ok_or(None)?;
+        if self.attempts >= settings.max_attempts {
+            // A route that allows a single attempt does not want another one.
+            return Err((settings.max_attempts > 1).then_some(Skip::AttemptsUsed));
+        }
+        if !is_safe(event, self.spare.method(), self.spare.headers(), settings) {
+            return Err(Some(Skip::NotIdempotent));
+        }
+        if let Some(obstacle) = self.spare.obstacle() {
+            return Err(Some(obstacle));
+        }
+        let delay = honour(asked, self.delays.next(settings, &mut Rng::new()), settings.max_delay);
+        if self.terms.end.is_some_and(|(end, _)| Instant::now() + delay >= end) {
+            return Err(Some(Skip::Deadline));
+        }
+        if !policy.budget.spend(clock::now()) {
+            return Err(Some(Skip::BudgetExhausted));
+        }
+        Ok(delay)
+    }
+}
+
+impl<S> Future for RetryFuture<S>
+where
+    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+{
+    type Output = Result<Reply, Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let Some(running) = &mut this.running else { return Poll::Pending };
+        loop {
+            match &mut this.stage {
+                Stage::Trying(inner) => {
+                    let result = std::task::ready!(Pin::new(inner).poll(cx));
+                    let event = event_of(&result);
+                    let asked = result.as_ref().ok().and_then(|reply| asked(reply.response.headers()));
+                    let next = running.next(event, asked, &this.service.policy);
+                    match next {
+                        Ok(delay) => {
+                            let member = match result {
+                                Ok(reply) => {
+                                    reply.response.into_body().discard();
+                                    Some(reply.member)
+                                }
+                                Err(denied) => denied.member,
+                            };
+                            running.terms.tried.extend(member.map(|member| member.endpoint.serial()));
+                            this.stage = Stage::Resting(Box::pin(tokio::time::sleep(delay)));
+                        }
+                        Err(skipped) => {
+                            let attempts = running.attempts;
+                            this.service.policy.tally.note(attempts, result.is_ok(), skipped);
+                            if let Some(running) = this.running.take() {
+                                running.spare.release();
+                            }
+                            return Poll::Ready(with_tries(result, attempts, skipped));
+                        }
+                    }
+                }
+                Stage::Resting(sleep) => {
+                    std::task::ready!(sleep.as_mut().poll(cx));
+                    running.attempts += 1;
+                    this.service.policy.tally.retried();
+                    let call = running.terms.call(running.spare.request());
+                    this.stage = Stage::Trying(this.service.inner.call(call));
+                }
+            }
+        }
+    }
+}
+
+fn event_of(result: &Result<Reply, Denied>) -> Event {
+    match result {
+        Ok(reply) => Event::Answered(reply.response.status()),
+        Err(denied) => Event::Failed { reason: denied.failure.reason, sent: denied.sent },
+    }
+}
+
+fn with_tries(result: Result<Reply, Denied>, attempts: u32, skipped: Option<Skip>) -> Result<Reply, Denied> {
+    match result {
+        Ok(reply) => Ok(Reply { tries: Tries { attempts, skipped }, ..reply }),
+        // The last attempt may have found no endpoint.
+        Err(denied) => {
+            let attempts = attempts - 1 + denied.tries.attempts.min(1);
+            Err(Denied { tries: Tries { attempts, skipped }, ..denied })
+        }
+    }
+}
+
+/// Reads `Retry-After` in seconds; a date is for caches and clocks that agree.
+pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}

@@ -1,0 +1,66 @@
+//! What is kept of a request so that it can be sent again: its head, and what has passed of its body.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, Method, Request, Uri};
+
+use super::call::Call;
+use crate::kit::allowance::Allowance;
+use crate::message::body::Upload;
+use crate::message::replay::{Kept, Replay};
+use crate::resilience::retry::Skip;
+
+/// What is kept of a request.
+#[derive(Debug)]
+pub(super) struct Spare {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+    body: Option<Replay>,
+}
+
+impl Spare {
+    /// Keeps what is needed of `call`; at most `limit` bytes of its body, taken from `memory`.
+    pub(super) fn of(call: &mut Call, limit: u64, memory: &Arc<Allowance>) -> Self {
+        let body = call.request.body_mut().keep(limit, || memory.hold());
+        Self { method: call.request.method().clone(), uri: call.request.uri().clone(), headers: call.request.headers().clone(), body }
+    }
+
+    pub(super) const fn method(&self) -> &Method {
+        &self.method
+    }
+
+    pub(super) const fn headers(&self) -> &HeaderMap {
+        &self.headers
+    }
+
+    /// Tells why the request could not be sent again.
+    pub(super) fn obstacle(&self) -> Option<Skip> {
+        match self.body.as_ref()?.kept() {
+            Kept::SoFar | Kept::Whole => None,
+            Kept::TooLarge => Some(Skip::BodyTooLarge),
+            Kept::NoMemory => Some(Skip::Memory),
+        }
+    }
+
+    /// Tells whether all of the request is here, so that it can be sent beside an attempt that still runs.
+    pub(super) fn is_whole(&self) -> bool {
+        self.body.as_ref().is_none_or(|body| body.kept() == Kept::Whole)
+    }
+
+    /// Makes the request once more; a reading of its body that came before must have ended, unless all of it is here.
+    pub(super) fn request(&self) -> Request<Upload> {
+        let mut request = Request::new(self.body.as_ref().map_or_else(Upload::empty, Replay::again));
+        request.method_mut().clone_from(&self.method);
+        request.uri_mut().clone_from(&self.uri);
+        request.headers_mut().clone_from(&self.headers);
+        request
+    }
+
+    /// It will not be sent again.
+    pub(super) fn release(self) {
+        if let Some(body) = self.body {
+            body.release();
+        }
+    }
+}
