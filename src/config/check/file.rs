@@ -92,7 +92,9 @@ fn refer(kind: &str, name: &Text<Id>, known: &HashSet<&str>, report: &mut Report
 fn used_pools(file: &File) -> impl Iterator<Item = &Text<Id>> {
     let by_routes = file.routes.0.iter().flat_map(|route| {
         let shares = route.value.split.iter().flat_map(|split| &split.value.0).map(|share| &share.pool);
-        route.value.pool.iter().chain(shares)
+        let tiers = route.value.failover.iter().flat_map(|failover| &failover.value.0.pools.0);
+        let shadow = route.value.mirror.iter().map(|mirror| &mirror.value.pool);
+        route.value.pool.iter().chain(shares).chain(tiers).chain(shadow)
     });
     by_routes.chain(file.listeners.0.iter().filter_map(|listener| listener.value.pool.as_ref()))
 }

@@ -7,6 +7,7 @@ mod fields;
 mod file;
 mod files;
 mod listeners;
+mod policies;
 mod pools;
 mod report;
 mod routes;

@@ -1,0 +1,193 @@
+//! What the file says about retries, limits, health and their like: every key arrives in the model, every mistake is told.
+
+use std::time::Duration;
+
+use super::tests::{BASE, errors, loaded, read_text, refused, warned, warnings};
+use crate::model::{Backoff, Budget, Condition, Failover, Hedge, HedgeDelay, Jitter, Mirror, Policies, RateKey, RateLimit, Retry};
+
+/// A file with the pools `a`, `b` and `c`, and a route to `a` that has `rest` as well.
+fn route(rest: &str) -> String {
+    let pools = ["a", "b", "c"].map(|name| format!("{name}: {{ endpoints: ['h:1'] }}")).join(", ");
+    format!(
+        "listeners: [{{ name: web, bind: ':8080' }}]\npools: {{ {pools} }}\nroutes: [{{ name: r, match: {{ path: /x }}, pool: a, {rest} }}, {{ name: o, split: [{{ pool: b }}, {{ pool: c }}] }}]\n"
+    )
+}
+
+fn policies(rest: &str) -> Policies {
+    loaded(&route(rest)).snapshot.routes[0].policies.clone()
+}
+
+#[test]
+fn every_policy_of_a_route_arrives_in_the_model() {
+    let text = route(
+        "timeouts: { queue: 7s },
+        retry: { max_attempts: 4, on: [timeout, server_error, retriable_4xx, timeout], non_idempotent: true, backoff: decorrelated,
+          base_delay: 50ms, max_delay: 2s, jitter: equal, budget: { ratio: 10%, min_per_second: 3 }, body_buffer: 2MiB },
+        hedge: { after: p99, max_extra: 2% },
+        priority: -5,
+        rate_limit: { requests: 100, per: 1m, burst: 20, key: 'header:x-user', name: users },
+        failover: { pools: [c, b], overprovisioning: 2 },
+        mirror: { pool: b, share: 10%, body_buffer: 1KiB }",
+    );
+    let route = loaded(&text).snapshot.routes[0].clone();
+    assert_eq!(route.timeouts.queue, Some(Duration::from_secs(7)));
+    let expected = Policies {
+        retry: Some(Retry {
+            max_attempts: 4,
+            on: vec![Condition::Timeout, Condition::ServerError, Condition::Retriable4xx],
+            non_idempotent: true,
+            backoff: Backoff::Decorrelated,
+            base_delay: Duration::from_millis(50),
+            max_delay: Duration::from_secs(2),
+            jitter: Jitter::Equal,
+            budget: Budget { ratio: 0.1, min_per_second: 3 },
+            body_buffer: 2 << 20,
+        }),
+        hedge: Some(Hedge { after: HedgeDelay::Quantile(0.99), max_extra: 0.02 }),
+        bulkhead: None,
+        priority: -5,
+        rate_limits: vec![RateLimit {
+            name: "users".parse().unwrap(),
+            requests: 100,
+            per: Duration::from_secs(60),
+            burst: 20,
+            key: RateKey::Header("x-user".parse().unwrap()),
+        }],
+        failover: Some(Failover { pools: vec!["c".parse().unwrap(), "b".parse().unwrap()], overprovisioning: 2.0 }),
+        mirror: Some(Mirror { pool: "b".parse().unwrap(), share: 0.1, body_buffer: 1024 }),
+    };
+    assert_eq!(route.policies, expected);
+}
+
+#[test]
+fn a_route_that_says_nothing_retries_and_has_no_other_policy() {
+    let snapshot = loaded("listeners: [{ name: w, bind: ':1', pool: a }]\nroutes: [{ name: r, match: { path: /x }, pool: a, timeouts: { total: 1s } }]\npools: { a: { endpoints: ['h:1'] } }").snapshot;
+    let expected = Policies { retry: Some(Retry::default()), ..Policies::default() };
+    assert_eq!(snapshot.routes.iter().map(|route| &route.policies).collect::<Vec<_>>(), [&expected, &expected]);
+    assert_eq!(snapshot.routes[0].timeouts.queue, None);
+    assert_eq!(policies("retry: {}, priority: 0"), expected);
+}
+
+#[test]
+fn what_is_left_out_of_a_policy_has_its_default() {
+    let policies = policies("hedge: { after: 200ms }, rate_limit: { requests: 9 }, failover: [b], mirror: { pool: b }");
+    assert_eq!(policies.hedge, Some(Hedge { after: HedgeDelay::Fixed(Duration::from_millis(200)), max_extra: 0.05 }));
+    let limit =
+        RateLimit { name: "default".parse().unwrap(), requests: 9, per: Duration::from_secs(1), burst: 9, key: RateKey::Route };
+    assert_eq!(policies.rate_limits, [limit]);
+    assert_eq!(policies.failover, Some(Failover { pools: vec!["b".parse().unwrap()], overprovisioning: 1.4 }));
+    assert_eq!(policies.mirror, Some(Mirror { pool: "b".parse().unwrap(), share: 1.0, body_buffer: 65_536 }));
+}
+
+#[test]
+fn none_off_and_false_switch_things_off_wherever_that_is_possible() {
+    for word in ["none", "off", "false", "'off'"] {
+        let policies = policies(&format!("timeouts: {{ idle: {word} }}, retry: {word}, hedge: {word}"));
+        assert_eq!((policies.retry, policies.hedge), (None, None), "{word}");
+    }
+    refused(&route("retry: no"), "routes[0].retry", "expected a mapping with the keys max_attempts");
+    refused(&route("retry: true"), "routes[0].retry", "expected a mapping");
+    refused(&route("timeouts: { queue: none }"), "timeouts.queue", "expected a duration");
+}
+
+#[test]
+fn retries_are_sane() {
+    refused(&route("retry: { max_attempts: 11 }"), "retry.max_attempts", "from 1 to 10");
+    refused(&route("retry: { on: [conect_failure] }"), "retry.on[0]", "did you mean \"connect_failure\"?");
+    refused(&route("retry: { backoff: exponentiel }"), "retry.backoff", "did you mean \"exponential\"?");
+    refused(&route("retry: { base_delay: 2s, max_delay: 1s }"), "retry.base_delay", "longer than `max_delay`");
+    refused(&route("retry: { body_buffer: 65MiB }"), "retry.body_buffer", "from 0 to 64MiB");
+    refused(&route("retry: { budget: { ratio: 120% } }"), "retry.budget.ratio", "from 0 to 1");
+    refused(&route("hedge: {}"), "routes[0].hedge", "`after` is missing");
+    refused(&route("hedge: { after: p5 }"), "hedge.after", "from `p50` to `p99.9`");
+    warned(&route("retry: { max_attempts: 1, jitter: none }"), "has no effect: the only attempt");
+    assert!(warnings(&route("retry: { max_attempts: 1 }")).is_empty());
+    let delays = |rest: &str| policies(&format!("retry: {{ {rest} }}")).retry.map(|retry| (retry.base_delay, retry.max_delay));
+    assert_eq!(delays("base_delay: 10s"), Some((Duration::from_secs(10), Duration::from_secs(10))));
+    assert_eq!(delays("max_delay: 50ms"), Some((Duration::from_millis(50), Duration::from_millis(50))));
+}
+
+#[test]
+fn timeouts_that_the_total_overtakes_are_warnings() {
+    warned(&route("timeouts: { total: 5s, queue: 5s }"), "timeouts.queue: has no effect: `total` is not longer");
+    warned(&route("timeouts: { total: 5s, attempt: 5s }"), "timeouts.attempt: has no effect");
+    assert!(warnings(&route("timeouts: { total: 5s, attempt: 4s, queue: 4s }")).is_empty());
+}
+
+#[test]
+fn rate_limits_of_a_route_have_names_of_their_own() {
+    let limits = policies(
+        "rate_limit: [{ requests: 5 }, { requests: 1, key: client_address }, { requests: 2, key: 'header:x*y' }, { requests: 3, name: z }]",
+    );
+    let names: Vec<_> = limits.rate_limits.iter().map(|limit| limit.name.as_str()).collect();
+    assert_eq!(names, ["route", "client_address", "header:x-y", "z"]);
+    refused(&route("rate_limit: [{ requests: 5 }, { requests: 50, per: 1m }]"), "rate_limit[1]", "give each a `name`");
+    refused(
+        &route("rate_limit: [{ requests: 5, name: z }, { requests: 1, name: z }]"),
+        "rate_limit[1].name",
+        "a rate limit \"z\" is there already, in line 3",
+    );
+    let long = format!("header:{}", "x".repeat(250));
+    refused(
+        &route(&format!("rate_limit: [{{ requests: 5, key: '{long}' }}, {{ requests: 1 }}]")),
+        "rate_limit[0]",
+        "too long to serve as `name`",
+    );
+    refused(&route("rate_limit: { requests: 5, burst: 0 }"), "rate_limit.burst", "from 1 to 1000000000");
+    refused(&route("rate_limit: { per: 1s }"), "rate_limit", "`requests` is missing");
+    refused(&route("rate_limit: { requests: 1, key: client_adress }"), "rate_limit.key", "did you mean \"client_address\"?");
+    assert_eq!(errors(&route("rate_limit: [{ requests: 0 }, { requests: 1, pre: 1s }]")).len(), 2);
+    assert!(policies("rate_limit: []").rate_limits.is_empty());
+}
+
+#[test]
+fn failover_names_other_pools_each_once() {
+    refused(&route("failover: [b, a]"), "failover[1]", "sends to the pool \"a\" already");
+    refused(&route("failover: { pools: [b, c, b] }"), "failover.pools[2]", "the pool \"b\" is there already");
+    refused(&route("failover: [bb]"), "failover[0]", "there is no pool \"bb\"; did you mean \"b\"?");
+    refused(&route("mirror: { pool: d }"), "mirror.pool", "there is no pool \"d\"");
+    refused(&route("failover: []"), "failover", "names no pool");
+    refused(&route("failover: { pools: [] }"), "failover", "names no pool");
+    refused(&route("failover: { overprovisioning: 2 }"), "failover", "`pools` is missing");
+    refused(&route("failover: ['!']"), "failover[0]", "a name is made of");
+    refused(&route("failover: { pools: ['!'] }"), "failover.pools[0]", "a name is made of");
+    refused(&route("failover: { pools: [b], overprovisioning: 0.5 }"), "overprovisioning", "from 1 to 100");
+    let names: Vec<_> = (0..9).map(|index| format!("p{index}")).collect();
+    let pools = names.iter().map(|name| format!("{name}: {{ endpoints: ['h:1'] }}")).collect::<Vec<_>>().join(", ");
+    let with = |count: usize| {
+        let tiers = names[1..=count].join(", ");
+        let rest = names[count + 1..].iter().map(|name| format!(", {{ name: {name}, match: {{ path: /{name} }}, pool: {name} }}"));
+        let rest: String = rest.collect();
+        format!(
+            "listeners: [{{ name: w, bind: ':1' }}]\npools: {{ {pools} }}\nroutes: [{{ name: r, pool: p0, failover: [{tiers}] }}{rest}]"
+        )
+    };
+    assert!(warnings(&with(7)).is_empty());
+    refused(&with(8), "failover[7]", "at most 7 pools");
+}
+
+#[test]
+fn a_pool_that_only_takes_over_or_gets_copies_is_used() {
+    let with = |rest: &str| {
+        format!("{BASE}routes: [{{ name: r, pool: a, {rest} }}]").replace("pools: { a:", "pools: { b: { endpoints: ['h:1'] }, a:")
+    };
+    warned(&with("priority: 1"), "no route uses the pool \"b\"");
+    assert!(warnings(&with("failover: [b]")).is_empty());
+    assert!(warnings(&with("mirror: { pool: b }")).is_empty());
+}
+
+#[test]
+fn policies_of_a_route_that_sends_nothing_are_warnings() {
+    for (key, policy) in [
+        ("retry", "retry: off"),
+        ("hedge", "hedge: { after: p95 }"),
+        ("priority", "priority: 1"),
+        ("rate_limit", "rate_limit: { requests: 1 }"),
+        ("failover", "failover: [a]"),
+        ("mirror", "mirror: { pool: a }"),
+    ] {
+        let text = format!("{BASE}routes: [{{ name: r, respond: {{}}, {policy} }}]");
+        warned(&text, &format!("routes[0].{key}: has no effect: the route sends nothing to a pool"));
+    }
+    assert!(read_text(&route("priority: 101")).is_err());
+}
