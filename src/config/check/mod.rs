@@ -9,6 +9,7 @@ mod files;
 mod listeners;
 mod policies;
 mod pools;
+mod protection;
 mod report;
 mod routes;
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::Report;
+use super::protection::ordered;
 use crate::config::compile::rate_limit_name;
 use crate::config::raw::{Failover, RateLimit, Retry, Route};
 use crate::config::shape::{At, ListOr};
@@ -39,11 +40,7 @@ pub(super) fn places(raw: &Route) -> impl Iterator<Item = NodeId> {
 }
 
 fn retry(retry: &Retry, report: &mut Report<'_>) {
-    if let (Some(base), Some(max)) = (&retry.base_delay, &retry.max_delay)
-        && base.value.0 > max.value.0
-    {
-        report.error(base.id, "`base_delay` is longer than `max_delay`");
-    }
+    ordered(("base_delay", "max_delay"), &retry.base_delay, &retry.max_delay, report);
     let Retry { max_attempts, on, non_idempotent, backoff, base_delay, max_delay, jitter, budget, body_buffer } = retry;
     let has_others = on.is_some()
         || non_idempotent.is_some()

@@ -127,7 +127,7 @@ fn rewrite(raw: &raw::Route) -> Rewrite {
     }
 }
 
-fn fields(raw: &raw::Fields) -> Vec<(HeaderName, HeaderValue)> {
+pub(super) fn fields(raw: &raw::Fields) -> Vec<(HeaderName, HeaderValue)> {
     raw.0.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect()
 }
 

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::tests::{BASE, errors, loaded, read_text, refused, warned, warnings};
-use crate::model::{Backoff, Budget, Condition, Failover, Hedge, HedgeDelay, Jitter, Mirror, Policies, RateKey, RateLimit, Retry};
+use crate::model::{
+    Backoff, Breaker, Budget, Condition, Failover, Heal, Health, Hedge, HedgeDelay, HttpProbe, Jitter, JsonField, Mirror, Outlier,
+    Policies, Pool, Probe, Protection, Queue, RateKey, RateLimit, Retry, Secret,
+};
 
 /// A file with the pools `a`, `b` and `c`, and a route to `a` that has `rest` as well.
 fn route(rest: &str) -> String {
@@ -190,4 +193,208 @@ fn policies_of_a_route_that_sends_nothing_are_warnings() {
         warned(&text, &format!("routes[0].{key}: has no effect: the route sends nothing to a pool"));
     }
     assert!(read_text(&route("priority: 101")).is_err());
+}
+
+/// A file with one pool that has `rest` beside its endpoint.
+fn pool(rest: &str) -> String {
+    format!("listeners: [{{ name: w, bind: ':1', pool: a }}]\npools: {{ a: {{ endpoints: ['h:1'], {rest} }} }}\n")
+}
+
+fn compiled(rest: &str) -> Pool {
+    Pool::clone(&loaded(&pool(rest)).snapshot.pools["a"])
+}
+
+fn health(rest: &str) -> Health {
+    compiled(&format!("health: {{ {rest} }}")).protection.health.unwrap()
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn every_protection_of_a_pool_arrives_in_the_model() {
+    let pool = compiled(
+        "max_connections: 3,
+        circuit_breaker: { failure_threshold: 2, success_rate: 80%, window: 20s, min_attempts: 7, recovery_timeout: 4s,
+          max_recovery_timeout: 9s, success_threshold: 1, statuses: [502-504, 429, 503] },
+        outlier: { interval: 2s, consecutive_failures: 4, success_rate: { deviations: 2.5, endpoints: 6, attempts: 50 },
+          latency: { factor: 4, endpoints: 5, attempts: 30 }, base_ejection: 6s, max_ejection: 8s, max_ejected: 25% },
+        health: { http: { path: '/ready?full', method: POST, host: 'agent:80', headers: { x-probe: 1 }, expect: [200, 300-302], body: ok,
+          json: { pointer: /status, equals: true } }, interval: 11s, unhealthy_interval: 3s, timeout: 2s, healthy_threshold: 4,
+          unhealthy_threshold: 5, degraded_above: 1s, heal: { after: 1m, cooldown: 2m, webhook: 'https://ops/heal', token: t0ken } },
+        queue: { capacity: 12, timeout: 13s }",
+    );
+    assert_eq!(pool.max_connections, Some(3));
+    let expected = Protection {
+        circuit_breaker: Some(Breaker {
+            failure_threshold: 2,
+            success_rate: 0.8,
+            window: 20 * SECOND,
+            min_attempts: 7,
+            recovery_timeout: 4 * SECOND,
+            max_recovery_timeout: 9 * SECOND,
+            success_threshold: 1,
+            statuses: vec![429, 502, 503, 504],
+        }),
+        outlier: Some(Outlier {
+            interval: 2 * SECOND,
+            consecutive_failures: 4,
+            success_rate_deviations: 2.5,
+            success_rate_endpoints: 6,
+            success_rate_attempts: 50,
+            latency_factor: 4.0,
+            latency_endpoints: 5,
+            latency_attempts: 30,
+            base_ejection: 6 * SECOND,
+            max_ejection: 8 * SECOND,
+            max_ejected: 0.25,
+        }),
+        health: Some(Health {
+            probe: Probe::Http(HttpProbe {
+                method: http::Method::POST,
+                path: "/ready?full".to_owned(),
+                host: Some("agent:80".to_owned()),
+                headers: vec![("x-probe".parse().unwrap(), "1".parse().unwrap())],
+                expect: vec![(200, 200), (300, 302)],
+                body: Some("ok".to_owned()),
+                json: Some(JsonField { pointer: "/status".to_owned(), equals: "true".to_owned() }),
+            }),
+            interval: 11 * SECOND,
+            unhealthy_interval: 3 * SECOND,
+            timeout: 2 * SECOND,
+            healthy_threshold: 4,
+            unhealthy_threshold: 5,
+            degraded_above: Some(SECOND),
+            heal: Some(Heal {
+                after: 60 * SECOND,
+                cooldown: 120 * SECOND,
+                webhook: "https://ops/heal".to_owned(),
+                token: Some(Secret::new("t0ken".to_owned())),
+            }),
+        }),
+        queue: Some(Queue { capacity: 12, timeout: 13 * SECOND }),
+    };
+    assert_eq!(pool.protection, expected);
+}
+
+#[test]
+fn a_pool_that_says_nothing_has_breakers_and_no_other_protection() {
+    let expected = Protection { circuit_breaker: Some(Breaker::default()), ..Protection::default() };
+    let pool = compiled("");
+    assert_eq!((pool.max_connections, &pool.protection), (None, &expected));
+    assert_eq!(compiled("circuit_breaker: {}, outlier: off, health: none, queue: off").protection, expected);
+    assert_eq!(compiled("circuit_breaker: off").protection, Protection::default());
+}
+
+#[test]
+fn what_is_left_out_of_a_protection_has_its_default() {
+    let protection = compiled("outlier: {}, queue: {}").protection;
+    assert_eq!(protection.outlier, Some(Outlier::default()));
+    assert_eq!(protection.queue, Some(Queue::default()));
+    let http = HttpProbe {
+        method: http::Method::GET,
+        path: "/health".to_owned(),
+        host: None,
+        headers: Vec::new(),
+        expect: vec![(200, 299)],
+        body: None,
+        json: None,
+    };
+    let expected = Health {
+        probe: Probe::Http(http),
+        interval: 30 * SECOND,
+        unhealthy_interval: 5 * SECOND,
+        timeout: 5 * SECOND,
+        healthy_threshold: 2,
+        unhealthy_threshold: 3,
+        degraded_above: None,
+        heal: None,
+    };
+    assert_eq!(health("http: {}"), expected);
+    assert_eq!(health("tcp: {}").probe, Probe::Tcp);
+    assert_eq!(health("grpc: {}").probe, Probe::Grpc { service: String::new() });
+    assert_eq!(health("grpc: { service: a.B }").probe, Probe::Grpc { service: "a.B".to_owned() });
+    let heal = health("tcp: {}, heal: { webhook: 'http://ops' }").heal.unwrap();
+    assert_eq!((heal.after, heal.cooldown, heal.token), (300 * SECOND, 600 * SECOND, None));
+    assert_eq!(health("tcp: {}, interval: 2s").unhealthy_interval, 2 * SECOND);
+}
+
+#[test]
+fn parts_of_a_protection_can_be_switched_off() {
+    let protection = compiled(
+        "circuit_breaker: { success_rate: off, statuses: [] }, outlier: { consecutive_failures: off, success_rate: off, latency: none }",
+    )
+    .protection;
+    let breaker = protection.circuit_breaker.unwrap();
+    assert_eq!((breaker.success_rate, breaker.statuses), (0.0, Vec::new()));
+    let outlier = protection.outlier.unwrap();
+    assert_eq!((outlier.consecutive_failures, outlier.success_rate_deviations, outlier.latency_factor), (0, 0.0, 0.0));
+    let health = health("tcp: {}, degraded_above: none, heal: off");
+    assert_eq!((health.degraded_above, health.heal), (None, None));
+}
+
+#[test]
+fn requests_wait_for_slots_wherever_there_are_any() {
+    let queue = |rest: &str| compiled(rest).protection.queue;
+    assert_eq!(queue("max_connections: 1"), Some(Queue::default()));
+    let slots = "listeners: [{ name: w, bind: ':1', pool: a }]\npools: { a: { endpoints: ['h:1', { address: 'h:2', max_connections: 1 }] } }";
+    assert_eq!(loaded(slots).snapshot.pools["a"].protection.queue, Some(Queue::default()));
+    assert_eq!(queue("max_connections: 1, queue: off"), None);
+    assert_eq!(queue("queue: 7"), Some(Queue { capacity: 7, timeout: 30 * SECOND }));
+    refused(&pool("queue: many"), "queue", "expected a whole number from 0 to 1000000");
+    refused(&pool("max_connections: 0"), "max_connections", "from 1 to 1000000");
+}
+
+#[test]
+fn breakers_and_ejections_are_sane() {
+    let breaker = |rest: &str| pool(&format!("circuit_breaker: {{ {rest} }}"));
+    refused(&breaker("recovery_timeout: 2m, max_recovery_timeout: 1m"), "recovery_timeout", "longer than `max_recovery_timeout`");
+    refused(&breaker("failure_threshold: 0"), "failure_threshold", "from 1 to 1000000");
+    refused(&breaker("statuses: [500, 600]"), "statuses[1]", "from 100 to 599");
+    refused(&breaker("success_rate: 101%"), "success_rate", "from 0 to 1");
+    refused(&breaker("recovery_time: 1s"), "recovery_time", "did you mean `recovery_timeout`?");
+    let outlier = |rest: &str| pool(&format!("outlier: {{ {rest} }}"));
+    refused(&outlier("base_ejection: 2m, max_ejection: 1m"), "base_ejection", "longer than `max_ejection`");
+    refused(&outlier("success_rate: { deviations: 0 }"), "success_rate.deviations", "from 0.1 to 10");
+    refused(&outlier("latency: { endpoints: 1 }"), "latency.endpoints", "from 2 to 10000");
+    let ejection = |rest: &str| compiled(&format!("outlier: {{ {rest} }}")).protection.outlier.unwrap();
+    assert_eq!(ejection("base_ejection: 10m").max_ejection, 600 * SECOND);
+    let open = |rest: &str| compiled(&format!("circuit_breaker: {{ {rest} }}")).protection.circuit_breaker.unwrap();
+    assert_eq!(open("max_recovery_timeout: 10s").recovery_timeout, 10 * SECOND);
+}
+
+#[test]
+fn a_health_check_asks_exactly_one_thing() {
+    let with = |rest: &str| pool(&format!("health: {{ {rest} }}"));
+    refused(&with(""), "pools.a.health", "asks nothing: one of `http`, `tcp`, `grpc`");
+    refused(&with("interval: 5s, tcp:"), "pools.a.health", "asks nothing");
+    refused(&with("http: {}, tcp: {}"), "pools.a.health", "only one of `http`, `tcp`");
+    refused(&with("http: { path: health }"), "http.path", "begins with `/`");
+    refused(&with("tcp: { port: 5 }"), "health.tcp.port", "it has no keys");
+    refused(&with("tcp: true"), "health.tcp", "expected `{}`, found \"true\"");
+    refused(&with("grpc: { servise: a }"), "grpc.servise", "did you mean `service`?");
+}
+
+#[test]
+fn health_checks_are_sane() {
+    let with = |rest: &str| pool(&format!("health: {{ tcp: {{}}, {rest} }}"));
+    refused(&with("degraded_above: 5s"), "degraded_above", "failed already: `timeout` is 5s");
+    refused(&with("degraded_above: 2s, timeout: 1s"), "degraded_above", "`timeout` is 1s");
+    refused(&with("degraded_above: 20s, timeout: 30"), "health.timeout", "a unit is missing");
+    refused(&with("timeout: 0s"), "health.timeout", "longer than 0");
+    refused(&with("healthy_threshold: 0"), "healthy_threshold", "from 1 to 100");
+    refused(&with("unhealthy_threshold: 101"), "unhealthy_threshold", "from 1 to 100");
+    refused(&with("heal: {}"), "health.heal", "`webhook` is missing");
+    refused(&with("heal: { webhook: ops/heal }"), "heal.webhook", "an address such as");
+    assert_eq!(health("tcp: {}, degraded_above: 4999ms").degraded_above, Some(Duration::from_millis(4999)));
+    let http = |rest: &str| pool(&format!("health: {{ http: {{ {rest} }} }}"));
+    refused(&http("expect: [299-200]"), "http.expect[0]", "begins with its lower end");
+    refused(&http("expect: [20x]"), "http.expect[0]", "from 100 to 599");
+    refused(&http("expect: []"), "http.expect", "no answer is good");
+    refused(&http("headers: { 'a b': c }"), "http.headers", "not the name of a header field");
+    refused(&http("headers: { Host: c }"), "http.headers.Host", "write `host: ..`");
+    refused(&http("headers: { te: trailers }"), "http.headers.te", "belongs to one connection");
+    refused(&http("method: HEAD, body: ok"), "http.body", "HEAD has no body");
+    refused(&http("method: HEAD, json: { pointer: /a, equals: b }"), "http.json", "HEAD has no body");
+    refused(&http("json: { pointer: status, equals: ok }"), "json.pointer", "did you mean \"/status\"?");
+    refused(&http("json: { pointer: /status }"), "http.json", "`equals` is missing");
 }

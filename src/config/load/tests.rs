@@ -299,7 +299,7 @@ fn pools_have_endpoints_that_take_requests() {
         "min_interval",
         "longer than",
     );
-    refused(&with("{ endpoints: ['h:1'], circuit_breaker: {} }"), "pools.a.circuit_breaker", "unknown key");
+    refused(&with("{ endpoints: ['h:1'], circuit_breeker: {} }"), "pools.a.circuit_breeker", "did you mean `circuit_breaker`?");
     warned(&with("{ endpoints: ['h:1'], hash: { key: path } }"), "not `consistent_hashing`");
     warned(&with("{ endpoints: ['h:1'], upstream: { protocol: auto } }"), "nothing to negotiate");
     warned(&with("{ endpoints: [{ id: x, address: 'h:1' }, { id: y, address: 'h:1' }] }"), "the address h:1 is there already");
