@@ -1,11 +1,12 @@
-//! Policies of routes.
+//! Policies of routes, and the limits that they share.
 
 use std::collections::HashSet;
 use std::time::Duration;
 
+use super::protection;
 use crate::config::raw;
-use crate::config::shape::Text;
-use crate::model::{Budget, Failover, Hedge, Id, Mirror, Policies, RateKey, RateLimit, Retry};
+use crate::config::shape::{OrNone, Text};
+use crate::model::{Budget, Bulkhead, Failover, Hedge, Id, Mirror, Overload, Policies, RateKey, RateLimit, Retry};
 
 /// Few enough that the endpoints hardly notice (Dean and Barroso, The Tail at Scale, CACM 56(2), 2013).
 const MAX_EXTRA: f64 = 0.05;
@@ -35,6 +36,22 @@ pub(super) fn policies(raw: &raw::Route) -> Policies {
 /// Returns the policies of a route that a listener's `pool` stands for.
 pub(super) fn implied() -> Policies {
     Policies { retry: Some(Retry::default()), ..Policies::default() }
+}
+
+pub(super) fn bulkhead(name: Id, raw: &raw::Bulkhead) -> Bulkhead {
+    let default = raw::Queue::default();
+    let queue = raw.queue.as_ref().and_then(OrNone::as_option).map_or(&default, |queue| &queue.0);
+    Bulkhead { name, max_concurrent: raw.max_concurrent.value.0, queue: protection::queue(queue, 0) }
+}
+
+pub(super) fn overload(raw: &raw::Overload) -> Overload {
+    let default = Overload::default();
+    Overload {
+        max_requests: raw.max_requests.as_ref().and_then(OrNone::as_option).map(|count| count.value.0),
+        max_memory: raw.max_memory.as_ref().and_then(OrNone::as_option).map(|size| size.value.0),
+        reserve: raw.reserve.as_ref().map_or(default.reserve, |ratio| ratio.value.0),
+        replay_memory: raw.replay_memory.as_ref().map_or(default.replay_memory, |size| size.value.0),
+    }
 }
 
 /// Returns the name of one of `count` rate limits: its `name`, or one made from its key; `None` when the key is too long for one.

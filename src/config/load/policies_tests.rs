@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::tests::{BASE, errors, loaded, read_text, refused, warned, warnings};
 use crate::model::{
-    Backoff, Breaker, Budget, Condition, Failover, Heal, Health, Hedge, HedgeDelay, HttpProbe, Jitter, JsonField, Mirror, Outlier,
-    Policies, Pool, Probe, Protection, Queue, RateKey, RateLimit, Retry, Secret,
+    Backoff, Breaker, Budget, Bulkhead, Condition, Failover, Heal, Health, Hedge, HedgeDelay, HttpProbe, Jitter, JsonField, Mirror,
+    Outlier, Overload, Policies, Pool, Probe, Protection, Queue, RateKey, RateLimit, Retry, Secret,
 };
 
 /// A file with the pools `a`, `b` and `c`, and a route to `a` that has `rest` as well.
@@ -397,4 +397,52 @@ fn health_checks_are_sane() {
     refused(&http("method: HEAD, json: { pointer: /a, equals: b }"), "http.json", "HEAD has no body");
     refused(&http("json: { pointer: status, equals: ok }"), "json.pointer", "did you mean \"/status\"?");
     refused(&http("json: { pointer: /status }"), "http.json", "`equals` is missing");
+}
+
+/// A file with these bulkheads, and a route that needs the one called `llm`.
+fn bulkheads(bulkheads: &str) -> String {
+    format!("{BASE}routes: [{{ name: r, pool: a, bulkhead: llm }}]\nbulkheads: {{ {bulkheads} }}\n")
+}
+
+#[test]
+fn bulkheads_arrive_in_the_model() {
+    let bulkhead = |rest: &str| {
+        let snapshot = loaded(&bulkheads(&format!("llm: {{ max_concurrent: 50, {rest} }}"))).snapshot;
+        assert_eq!(snapshot.routes[0].policies.bulkhead, Some("llm".parse().unwrap()));
+        Bulkhead::clone(&snapshot.bulkheads["llm"])
+    };
+    let expected = |capacity, timeout| Bulkhead {
+        name: "llm".parse().unwrap(),
+        max_concurrent: 50,
+        queue: Queue { capacity, timeout: timeout * SECOND },
+    };
+    assert_eq!(bulkhead(""), expected(0, 30));
+    assert_eq!(bulkhead("queue: off"), expected(0, 30));
+    assert_eq!(bulkhead("queue: 200"), expected(200, 30));
+    assert_eq!(bulkhead("queue: { capacity: 7, timeout: 9s }"), expected(7, 9));
+}
+
+#[test]
+fn bulkheads_are_there_and_used() {
+    refused(&bulkheads("lmm: { max_concurrent: 1 }"), "routes[0].bulkhead", "no bulkhead \"llm\"; did you mean \"lmm\"?");
+    refused(&bulkheads("llm: { queue: 5 }"), "bulkheads.llm", "`max_concurrent` is missing");
+    refused(&bulkheads("llm: { max_concurrent: 0 }"), "bulkheads.llm.max_concurrent", "from 1 to 1000000");
+    refused(&bulkheads("llm: { max_concurrent: 1, queue: -1 }"), "bulkheads.llm.queue", "from 0 to 1000000");
+    warned(&bulkheads("llm: { max_concurrent: 1 }, x: { max_concurrent: 1 }"), "no route uses the bulkhead \"x\"");
+    assert!(warnings(&bulkheads("llm: { max_concurrent: 1 }")).is_empty());
+    let idle =
+        format!("{BASE}routes: [{{ name: r, respond: {{}}, bulkhead: llm }}]\nbulkheads: {{ llm: {{ max_concurrent: 1 }} }}");
+    warned(&idle, "routes[0].bulkhead: has no effect");
+}
+
+#[test]
+fn limits_of_the_process_arrive_in_the_model() {
+    let overload = |rest: &str| loaded(&format!("{BASE}overload: {{ {rest} }}")).snapshot.overload;
+    assert_eq!(overload(""), Overload::default());
+    assert_eq!(overload("max_requests: none, max_memory: off"), Overload::default());
+    let expected = Overload { max_requests: Some(500), max_memory: Some(2 << 30), reserve: 0.1, replay_memory: 1 << 20 };
+    assert_eq!(overload("max_requests: 500, max_memory: 2GiB, reserve: 10%, replay_memory: 1MiB"), expected);
+    refused(&format!("{BASE}overload: {{ max_memory: 1MiB }}"), "overload.max_memory", "from 16MiB");
+    refused(&format!("{BASE}overload: {{ max_requests: 0 }}"), "overload.max_requests", "from 1 to 10000000");
+    refused(&format!("{BASE}overload: {{ reserve: 2 }}"), "overload.reserve", "from 0 to 1");
 }

@@ -21,7 +21,7 @@ pub(super) use file::File;
 
 pub(super) use listener::{Listener, ServerTls};
 pub(super) use names::FilePath;
-pub(super) use policies::{Failover, Mirror, RateLimit};
+pub(super) use policies::{Bulkhead, Failover, Mirror, Overload, RateLimit};
 pub(super) use pool::{Discovery, Endpoint, Pool, Upstream, UpstreamTls};
 pub(super) use probe::Statuses;
 pub(super) use protection::{Breaker, Heal, Health, HttpProbe, Outlier, Queue};
