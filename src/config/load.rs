@@ -82,4 +82,6 @@ pub fn read(text: &str, file_name: &str, base_dir: &Path, env: &dyn Fn(&str) -> 
 }
 
 #[cfg(test)]
+mod policies_tests;
+#[cfg(test)]
 mod tests;

@@ -13,6 +13,8 @@ use crate::config::shape::{List, Text};
 pub(super) enum Side {
     Request,
     Response,
+    /// The request of a health check.
+    Probe,
 }
 
 /// Checks fields to set and fields to remove.
@@ -36,6 +38,9 @@ fn name_may_change(name: &Text<HeaderName>, side: Side, report: &mut Report<'_>)
     if name.value == header::HOST && side == Side::Request {
         let suggestion = Some("write `upstream: { host: .. }` in the pool".to_owned());
         report.error_with(name.id, "`host` is not changed by a route".to_owned(), suggestion);
+    } else if name.value == header::HOST && side == Side::Probe {
+        let suggestion = Some("write `host: ..` beside `headers`".to_owned());
+        report.error_with(name.id, "`host` is not one of the `headers` of a check".to_owned(), suggestion);
     } else if is_framing(&name.value) {
         report.error(name.id, format!("`{}` frames the message and cannot be changed", name.value));
     } else if is_hop_by_hop(&name.value) {

@@ -76,6 +76,10 @@ fn references(file: &File, report: &mut Report<'_>) {
     for listener in file.routes.0.iter().flat_map(|route| &route.value.matcher.listeners.0) {
         refer("listener", listener, &listeners, report);
     }
+    let bulkheads: HashSet<&str> = report.written_bulkheads().collect();
+    for bulkhead in used_bulkheads(file) {
+        refer("bulkhead", bulkhead, &bulkheads, report);
+    }
 }
 
 fn refer(kind: &str, name: &Text<Id>, known: &HashSet<&str>, report: &mut Report<'_>) {
@@ -92,16 +96,26 @@ fn refer(kind: &str, name: &Text<Id>, known: &HashSet<&str>, report: &mut Report
 fn used_pools(file: &File) -> impl Iterator<Item = &Text<Id>> {
     let by_routes = file.routes.0.iter().flat_map(|route| {
         let shares = route.value.split.iter().flat_map(|split| &split.value.0).map(|share| &share.pool);
-        route.value.pool.iter().chain(shares)
+        let tiers = route.value.failover.iter().flat_map(|failover| &failover.value.0.pools.0);
+        let shadow = route.value.mirror.iter().map(|mirror| &mirror.value.pool);
+        route.value.pool.iter().chain(shares).chain(tiers).chain(shadow)
     });
     by_routes.chain(file.listeners.0.iter().filter_map(|listener| listener.value.pool.as_ref()))
 }
 
-/// Warns about pools that get no request and listeners whose requests go nowhere.
+fn used_bulkheads(file: &File) -> impl Iterator<Item = &Text<Id>> {
+    file.routes.0.iter().filter_map(|route| route.value.bulkhead.as_ref())
+}
+
+/// Warns about pools and bulkheads that get no request and listeners whose requests go nowhere.
 fn usage(file: &File, report: &mut Report<'_>) {
     let used: HashSet<&Id> = used_pools(file).map(|pool| &pool.value).collect();
     for (name, _) in file.pools.0.iter().filter(|(name, _)| !used.contains(&name.value)) {
         report.warn(name.id, format!("no route uses the pool \"{}\"", name.value));
+    }
+    let used: HashSet<&Id> = used_bulkheads(file).map(|bulkhead| &bulkhead.value).collect();
+    for (name, _) in file.bulkheads.0.iter().filter(|(name, _)| !used.contains(&name.value)) {
+        report.warn(name.id, format!("no route uses the bulkhead \"{}\"", name.value));
     }
     let takes_any = file.routes.0.iter().any(|route| route.value.matcher.listeners.0.is_empty());
     let named: HashSet<&Id> =

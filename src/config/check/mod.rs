@@ -7,7 +7,9 @@ mod fields;
 mod file;
 mod files;
 mod listeners;
+mod policies;
 mod pools;
+mod protection;
 mod report;
 mod routes;
 

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::protection::protection;
 use super::{Report, files};
 use crate::config::compile::endpoint_id;
 use crate::config::raw::{Discovery, Endpoint, Pool, Upstream, UpstreamTls};
@@ -27,6 +28,7 @@ pub(super) fn pool(name: &Text<Id>, pool: &Pool, base: &Path, report: &mut Repor
     if let Some(discovery) = &pool.discovery {
         self::discovery(&discovery.value, report);
     }
+    protection(pool, report);
     upstream(pool, base, report);
 }
 

@@ -68,6 +68,11 @@ impl<'t> Report<'t> {
         self.tree.root.get("pools").into_iter().flat_map(|node| node.keys())
     }
 
+    /// Returns the names of all bulkheads that are written down, readable or not.
+    pub(super) fn written_bulkheads(&self) -> impl Iterator<Item = &'t str> {
+        self.tree.root.get("bulkheads").into_iter().flat_map(|node| node.keys())
+    }
+
     /// Returns "line N" of a node, to point at the other of two that clash.
     pub(super) fn line(&self, id: NodeId) -> String {
         format!("line {}", self.tree.position(id).0)

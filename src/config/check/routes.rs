@@ -1,14 +1,13 @@
 //! `routes`: what a route matches, what it does, and routes that can never match.
 
 use std::collections::{HashMap, HashSet};
-use std::time::Duration;
 
 use http::{HeaderName, StatusCode, header};
 
 use super::fields::{Side, changes};
-use super::{Report, fields};
+use super::{Report, fields, policies};
 use crate::config::compile;
-use crate::config::raw::{File, Match, PathMatch, Period, Redirect, Respond, Route, RouteTimeouts, ValueMatch};
+use crate::config::raw::{File, Match, PathMatch, Redirect, Respond, Route, RouteTimeouts, ValueMatch};
 use crate::config::shape::{At, List, OrNone, Text};
 use crate::config::tree::NodeId;
 
@@ -28,6 +27,7 @@ pub(super) fn route(route: &At<Route>, report: &mut Report<'_>) {
     if let Some(timeouts) = &raw.timeouts {
         self::timeouts(&timeouts.value, report);
     }
+    policies::policies(route, report);
     if raw.redirect.is_some() || raw.respond.is_some() {
         without_effect(route, report);
     }
@@ -131,15 +131,12 @@ fn has_regex_path(matcher: &Match) -> bool {
 }
 
 fn timeouts(timeouts: &RouteTimeouts, report: &mut Report<'_>) {
-    let known = |period: &Option<OrNone<Text<Period>>>| -> Option<(NodeId, Duration)> {
-        period.as_ref().and_then(OrNone::as_option).map(|period| (period.id, period.value.0))
-    };
-    let total = known(&timeouts.total);
-    let attempt = known(&timeouts.attempt);
-    if let (Some((id, attempt)), Some((_, total))) = (attempt, total)
-        && attempt > total
-    {
-        report.warn(id, "has no effect: `total` is shorter");
+    let Some(total) = timeouts.total.as_ref().and_then(OrNone::as_option).map(|total| total.value.0) else { return };
+    let attempt = timeouts.attempt.as_ref().and_then(OrNone::as_option);
+    for inner in [attempt, timeouts.queue.as_ref()].into_iter().flatten() {
+        if inner.value.0 >= total {
+            report.warn(inner.id, "has no effect: `total` is not longer");
+        }
     }
 }
 
@@ -157,6 +154,7 @@ fn without_effect(route: &At<Route>, report: &mut Report<'_>) {
         .chain(rewrite.prefix.iter().map(|prefix| prefix.id))
         .chain(set)
         .chain(removed)
+        .chain(policies::places(raw))
         .collect();
     for id in ids {
         report.warn(id, "has no effect: the route sends nothing to a pool");

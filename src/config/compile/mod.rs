@@ -4,11 +4,15 @@
 //! erroneous file leaves out is left out here as well.
 
 mod listener;
+mod policies;
 mod pool;
+mod protection;
 mod route;
 mod settings;
 mod snapshot;
 
+pub(super) use policies::rate_limit_name;
 pub(super) use pool::endpoint_id;
+pub(super) use protection::HEALTH_TIMEOUT;
 pub(super) use route::matcher;
 pub(super) use snapshot::{certificate_files, snapshot};

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::protection::protection;
 use crate::config::raw;
 use crate::config::shape::OrNone;
 use crate::model::{Address, Dns, EndpointSpec, Hash, Id, Pool, ResourceTerms, Strategy, Upstream, UpstreamTls};
@@ -22,8 +23,8 @@ pub(super) fn pool(name: Id, raw: &raw::Pool, base: &Path) -> Pool {
         endpoints: raw.endpoints.0.iter().filter_map(|endpoint| self::endpoint(&endpoint.value.0)).collect(),
         dns: raw.discovery.as_ref().map(|discovery| dns(&discovery.value)),
         slow_start: raw.slow_start.as_ref().and_then(OrNone::as_option).map(|period| period.value.0),
-        max_connections: None,
-        protection: Default::default(),
+        max_connections: raw.max_connections.as_ref().map(|count| count.value.0),
+        protection: protection(raw),
         upstream: upstream(raw, base),
     }
 }

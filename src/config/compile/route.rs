@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, StatusCode};
 
+use super::policies;
 use crate::config::raw;
 use crate::config::shape::{OrNone, Text};
 use crate::model::{
@@ -22,7 +23,7 @@ pub(super) fn route(raw: &raw::Route) -> Option<Route> {
         require: raw.require.iter().flat_map(|require| &require.value.0).map(|word| word.value.0.clone()).collect(),
         rewrite: rewrite(raw),
         timeouts: raw.timeouts.as_ref().map_or_else(RouteTimeouts::default, |timeouts| self::timeouts(&timeouts.value)),
-        policies: Default::default(),
+        policies: policies::policies(raw),
     })
 }
 
@@ -36,7 +37,7 @@ pub(super) fn implied(listener: &raw::Listener) -> Option<Route> {
         require: Default::default(),
         rewrite: Rewrite::default(),
         timeouts: RouteTimeouts::default(),
-        policies: Default::default(),
+        policies: policies::implied(),
     })
 }
 
@@ -126,7 +127,7 @@ fn rewrite(raw: &raw::Route) -> Rewrite {
     }
 }
 
-fn fields(raw: &raw::Fields) -> Vec<(HeaderName, HeaderValue)> {
+pub(super) fn fields(raw: &raw::Fields) -> Vec<(HeaderName, HeaderValue)> {
     raw.0.iter().map(|(name, value)| (name.value.clone(), value.value.clone())).collect()
 }
 
@@ -138,7 +139,7 @@ fn timeouts(raw: &raw::RouteTimeouts) -> RouteTimeouts {
     };
     RouteTimeouts {
         total: or(&raw.total, default.total),
-        queue: default.queue,
+        queue: raw.queue.as_ref().map(|period| period.value.0),
         attempt: or(&raw.attempt, default.attempt),
         first_byte: or(&raw.first_byte, default.first_byte),
         idle: or(&raw.idle, default.idle),

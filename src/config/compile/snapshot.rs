@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{listener, pool, route, settings};
+use super::{listener, policies, pool, route, settings};
 use crate::config::raw::File;
 use crate::model::Snapshot;
 
@@ -21,8 +21,13 @@ pub(in crate::config) fn snapshot(file: &File, base: &Path) -> Snapshot {
             .iter()
             .map(|(name, raw)| (name.value.clone(), Arc::new(pool::pool(name.value.clone(), raw, base))))
             .collect(),
-        bulkheads: Default::default(),
-        overload: Default::default(),
+        bulkheads: file
+            .bulkheads
+            .0
+            .iter()
+            .map(|(name, raw)| (name.value.clone(), Arc::new(policies::bulkhead(name.value.clone(), raw))))
+            .collect(),
+        overload: policies::overload(&file.overload),
         admin: settings::admin(&file.admin),
         telemetry: settings::telemetry(&file.telemetry, base),
         drain: settings::drain(&file.drain),

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::listener::Listener;
+use super::policies::{Bulkhead, Overload};
 use super::pool::Pool;
 use super::quantities::Count;
 use super::route::Route;
@@ -25,6 +26,12 @@ pub(in crate::config) struct File {
     /// The pools by name.
     #[serde(default)]
     pub(in crate::config) pools: Entries<Text<Id>, Pool>,
+    /// The bulkheads by name: limits on requests that run at once, shared by the routes that name them.
+    #[serde(default)]
+    pub(in crate::config) bulkheads: Entries<Text<Id>, Bulkhead>,
+    /// Limits of the whole process.
+    #[serde(default)]
+    pub(in crate::config) overload: Overload,
     /// The admin server.
     #[serde(default)]
     pub(in crate::config) admin: Admin,

@@ -8,7 +8,7 @@ use schemars::{Schema, json_schema};
 
 use crate::config::problem::did_you_mean;
 use crate::config::shape::{Mistake, Textual};
-use crate::model::{Address, Bind, HashKey, Id, IpRange, Secret};
+use crate::model::{Address, Bind, HashKey, Id, IpRange, RateKey, Secret};
 
 /// A compiled expression may use this much: far above any path, and a bit below the 1 MiB that `route` allows, which compiles it
 /// for bytes as well.
@@ -149,6 +149,30 @@ impl Textual for HashKey {
 
     fn schema() -> Schema {
         json_schema!({ "type": "string", "pattern": "^(header|cookie|query):.+$|^path$|^client_address$" })
+    }
+}
+
+impl Textual for RateKey {
+    const EXPECTED: &'static str = "`route`, `client_address` or `header:NAME`";
+
+    fn read(text: &str) -> Result<Self, Mistake> {
+        match (text, text.split_once(':')) {
+            ("route", _) => Ok(Self::Route),
+            ("client_address", _) => Ok(Self::ClientAddress),
+            (_, Some(("header", name))) if !name.is_empty() => HeaderName::read(name).map(Self::Header),
+            (_, parts) => {
+                let word = parts.map_or(text, |(kind, _)| kind);
+                let suggestion = did_you_mean(word, ["route", "client_address", "header"]).map(|word| match word.as_str() {
+                    "header" => "did you mean \"header:NAME\"?".to_owned(),
+                    word => format!("did you mean \"{word}\"?"),
+                });
+                Err(Mistake { message: format!("expected {}, found {text:?}", Self::EXPECTED), suggestion })
+            }
+        }
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "string", "pattern": "^header:.+$|^route$|^client_address$" })
     }
 }
 
@@ -378,6 +402,13 @@ mod tests {
     fn hash_keys_name_where_they_come_from() {
         good::<HashKey>(&["header:x-session-id", "cookie:sid", "query:a b", "path", "client_address"]);
         bad::<HashKey>(&["header:", "header: x", "cookie:a=b", "path:", "path:x", "ip", ""]);
+    }
+
+    #[test]
+    fn rate_keys_say_whose_requests_are_counted_together() {
+        good::<RateKey>(&["route", "client_address", "header:x-user"]);
+        bad::<RateKey>(&["", "header", "header:", "header:a b", "route:x", "cookie:a", "ip"]);
+        assert_eq!(RateKey::read("headr:x").unwrap_err().suggestion.as_deref(), Some("did you mean \"header:NAME\"?"));
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::hosts::{DnsName, ServerName};
 use super::names::{Capability, FilePath};
+use super::protection::{Breaker, Health, Outlier, Queue};
 use super::quantities::{Count, Factor, Period, Port, Ratio};
 use crate::config::shape::{At, FromText, List, Mistake, OrNone, Text, TextOr, Textual};
 use crate::config::tree::NodeId;
@@ -27,6 +28,16 @@ pub(in crate::config) struct Pool {
     pub(in crate::config) discovery: Option<At<Discovery>>,
     /// How long the weight of a new endpoint grows from 10% to 100%, or `none`. Default: `none`.
     pub(in crate::config) slow_start: Option<OrNone<Text<Period>>>,
+    /// Slots of an endpoint that names none of its own: requests in flight to it at once, 1 to 1,000,000. Default: no limit.
+    pub(in crate::config) max_connections: Option<Text<Count<1, 1_000_000>>>,
+    /// When an endpoint is refused all traffic, or `off`. Default: on, with the defaults of its keys.
+    pub(in crate::config) circuit_breaker: Option<OrNone<At<Breaker>>>,
+    /// When an endpoint is taken out because it is worse than its peers; `{}` is enough. Default: `off`.
+    pub(in crate::config) outlier: Option<OrNone<At<Outlier>>>,
+    /// How endpoints are asked whether they are well, or `off`. Default: `off`.
+    pub(in crate::config) health: Option<OrNone<At<Health>>>,
+    /// Where requests wait for a slot, or `off`; a plain number is its capacity. Default: on when any `max_connections` is given.
+    pub(in crate::config) queue: Option<OrNone<TextOr<Queue>>>,
     /// How the endpoints are reached.
     #[serde(default)]
     pub(in crate::config) upstream: Upstream,
@@ -64,7 +75,7 @@ pub(in crate::config) struct Endpoint {
     pub(in crate::config) address: Text<Address>,
     /// Its share of the traffic relative to its peers, 0 to 1000 in steps of 0.01; 0 takes no new requests. Default: 1.
     pub(in crate::config) weight: Option<Text<Weight>>,
-    /// Requests in flight that it is made for, 1 to 1,000,000. Default: not known.
+    /// Its slots: requests in flight to it at once, 1 to 1,000,000. Default: `max_connections` of the pool.
     pub(in crate::config) max_connections: Option<Text<Count<1, 1_000_000>>>,
     /// What it offers to requests that require it.
     #[serde(default)]

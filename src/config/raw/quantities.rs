@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::{Schema, json_schema};
 
 use crate::config::shape::{Mistake, Textual};
-use crate::model::Weight;
+use crate::model::{HedgeDelay, Weight};
 
 /// A year: longer is a slip, and sums of durations stay far from overflow.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
@@ -39,6 +39,14 @@ pub(in crate::config) struct Ratio(pub(in crate::config) f64);
 /// A factor from 1 to 100.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::config) struct Factor(pub(in crate::config) f64);
+
+/// A number of standard deviations from 0.1 to 10.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Deviations(pub(in crate::config) f64);
+
+/// A priority from -100 to 100.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Rank(pub(in crate::config) i8);
 
 impl<const MIN: u32, const MAX: u32> Textual for Count<MIN, MAX> {
     const EXPECTED: &'static str = "a whole number";
@@ -152,6 +160,57 @@ impl Textual for Factor {
 
     fn schema() -> Schema {
         json_schema!({ "type": "number", "minimum": 1, "maximum": 100 })
+    }
+}
+
+impl Textual for Deviations {
+    const EXPECTED: &'static str = "a number";
+
+    fn read(text: &str) -> Result<Self, Mistake> {
+        decimal(text)
+            .filter(|deviations| (0.1..=10.0).contains(deviations))
+            .map(Self)
+            .ok_or_else(|| format!("expected a number from 0.1 to 10, found {text:?}").into())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "number", "minimum": 0.1, "maximum": 10 })
+    }
+}
+
+impl Textual for Rank {
+    const EXPECTED: &'static str = "a whole number";
+
+    fn read(text: &str) -> Result<Self, Mistake> {
+        digits(text.strip_prefix('-').unwrap_or(text))
+            .and_then(|_| text.parse().ok())
+            .filter(|rank| (-100..=100).contains(rank))
+            .map(Self)
+            .ok_or_else(|| format!("expected a whole number from -100 to 100, found {text:?}").into())
+    }
+
+    fn schema() -> Schema {
+        json_schema!({ "type": "integer", "minimum": -100, "maximum": 100 })
+    }
+}
+
+impl Textual for HedgeDelay {
+    const EXPECTED: &'static str = "a quantile such as `p95` or a duration such as `200ms`";
+
+    fn read(text: &str) -> Result<Self, Mistake> {
+        let Some(percent) = text.strip_prefix('p') else {
+            return duration(text, Self::EXPECTED).and_then(|_| Period::read(text)).map(|period| Self::Fixed(period.0));
+        };
+        decimal(percent)
+            .filter(|percent| (50.0..=99.9).contains(percent))
+            // The division may end a hair above the highest quantile.
+            .map(|percent| Self::Quantile((percent / 100.0).min(0.999)))
+            .ok_or_else(|| format!("expected a quantile from `p50` to `p99.9`, found {text:?}").into())
+    }
+
+    fn schema() -> Schema {
+        let pattern = r"^p[5-9][0-9](\.[0-9]+)?$|^[0-9]+(\.[0-9]+)?(ms|s|m|h)$";
+        json_schema!({ "type": "string", "pattern": pattern })
     }
 }
 
@@ -284,5 +343,27 @@ mod tests {
         assert!(Weight::read("1000.5").is_err());
         assert!(Port::read("0").is_err());
         assert!(Port::read("65536").is_err());
+        assert_eq!(["-100", "0", "100"].map(|text| Rank::read(text).map(|rank| rank.0)), [Ok(-100), Ok(0), Ok(100)]);
+        for text in ["-101", "101", "--1", "+1", "-", "", "1.0", "999"] {
+            assert!(Rank::read(text).is_err(), "{text}");
+        }
+        for text in ["0", "0.05", "10.1", "-1"] {
+            assert!(Deviations::read(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn hedges_wait_for_a_quantile_or_a_duration() {
+        for (text, delay) in [
+            ("p50", HedgeDelay::Quantile(0.5)),
+            ("p95", HedgeDelay::Quantile(0.95)),
+            ("p99.9", HedgeDelay::Quantile(0.999)),
+            ("200ms", HedgeDelay::Fixed(Duration::from_millis(200))),
+        ] {
+            assert_eq!(HedgeDelay::read(text), Ok(delay), "{text}");
+        }
+        for text in ["p49", "p99.91", "p100", "p", "p-95", "95", "0s", "P95", "p9e1"] {
+            assert!(HedgeDelay::read(text).is_err(), "{text}");
+        }
     }
 }

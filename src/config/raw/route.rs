@@ -6,9 +6,11 @@ use serde::Deserialize;
 
 use super::hosts::{HostWord, RedirectHost};
 use super::names::{Capability, FinalStatus, PathText, RedirectStatus, RegexText, TargetText};
-use super::quantities::{Count, Period};
+use super::policies::{Failover, Mirror, RateLimit};
+use super::quantities::{Count, Period, Rank};
+use super::retry::{Hedge, Retry};
 use super::words::Scheme;
-use crate::config::shape::{At, Entries, FromText, List, Mistake, OrNone, Text, TextOr, Textual};
+use crate::config::shape::{At, Entries, FromText, List, ListOr, Mistake, OneOrMore, OrNone, Text, TextOr, Textual};
 use crate::config::tree::NodeId;
 use crate::model::Id;
 
@@ -39,6 +41,20 @@ pub(in crate::config) struct Route {
     pub(in crate::config) rewrite: Rewrite,
     /// How long each phase may take.
     pub(in crate::config) timeouts: Option<At<RouteTimeouts>>,
+    /// When a request is tried again, or `off`. Default: on, with the defaults of its keys.
+    pub(in crate::config) retry: Option<At<OrNone<Retry>>>,
+    /// When a second attempt is sent beside one that is slow, or `off`. Default: `off`.
+    pub(in crate::config) hedge: Option<At<OrNone<Hedge>>>,
+    /// The name of the bulkhead whose slots its requests need. Default: none.
+    pub(in crate::config) bulkhead: Option<Text<Id>>,
+    /// How important its requests are, -100 to 100; higher goes first and is shed last. Default: 0.
+    pub(in crate::config) priority: Option<Text<Rank>>,
+    /// How many requests are let through in a time: one limit or a list, of which all must agree. Default: no limit.
+    pub(in crate::config) rate_limit: Option<At<OneOrMore<At<RateLimit>>>>,
+    /// Pools that take over when the first one loses capacity; a plain list is its `pools`. Default: none.
+    pub(in crate::config) failover: Option<At<ListOr<Failover>>>,
+    /// A pool that gets copies of requests. Default: none.
+    pub(in crate::config) mirror: Option<At<Mirror>>,
 }
 
 /// Which requests a route takes; all that is given must hold.
@@ -153,6 +169,8 @@ pub(in crate::config) struct Rewrite {
 pub(in crate::config) struct RouteTimeouts {
     /// From the head of the request to the last byte of the response. Default: `none`.
     pub(in crate::config) total: Option<OrNone<Text<Period>>>,
+    /// Waiting for a slot of an endpoint; not `none`. Default: the `queue.timeout` of the pool.
+    pub(in crate::config) queue: Option<Text<Period>>,
     /// From the pick of an endpoint to the last byte of its response. Default: `none`.
     pub(in crate::config) attempt: Option<OrNone<Text<Period>>>,
     /// From the request sent to the head of the response. Default: `120s`.

@@ -4,7 +4,7 @@ use schemars::{Schema, json_schema};
 
 use crate::config::problem::did_you_mean;
 use crate::config::shape::{Mistake, Textual};
-use crate::model::{ClientAuth, ListenerProtocol, LogFormat, Strategy, UpstreamProtocol};
+use crate::model::{Backoff, ClientAuth, Condition, Jitter, ListenerProtocol, LogFormat, Strategy, UpstreamProtocol};
 
 /// `http` or `https`.
 #[derive(Debug, Clone, Copy)]
@@ -79,6 +79,29 @@ words! { UpstreamProtocol, "http1, http2 or auto",
 words! { LogFormat, "json or text",
     "json" => Self::Json, "One JSON object for each line.";
     "text" => Self::Text, "For people.";
+}
+
+words! { Condition, "what is tried again, such as `connect_failure`",
+    "connect_failure" => Self::ConnectFailure, "No connection: refused, unreachable, timed out, name unresolved, TLS failed.";
+    "refused" => Self::Refused, "The endpoint refused the stream unseen.";
+    "reset" => Self::Reset, "The connection closed, or spoke nonsense, before the first byte of an answer.";
+    "timeout" => Self::Timeout, "No answer in time: `first_byte` or `attempt`.";
+    "gateway_error" => Self::GatewayError, "An answer of 502, 503 or 504.";
+    "server_error" => Self::ServerError, "Any answer from 500 to 599.";
+    "retriable_4xx" => Self::Retriable4xx, "An answer of 408, 425 or 429.";
+}
+
+words! { Backoff, "fixed, linear, exponential or decorrelated",
+    "fixed" => Self::Fixed, "Always the base.";
+    "linear" => Self::Linear, "The base, twice the base, three times the base.";
+    "exponential" => Self::Exponential, "Twice as long each time.";
+    "decorrelated" => Self::Decorrelated, "At random between the base and three times the delay before.";
+}
+
+words! { Jitter, "none, equal or full",
+    "none" => Self::None, "Delays are not spread.";
+    "equal" => Self::Equal, "From half the delay to all of it.";
+    "full" => Self::Full, "From nothing to all of it.";
 }
 
 words! { Scheme, "http or https",

@@ -81,9 +81,11 @@ impl Error for ShapeError {
     }
 
     fn unknown_field(field: &str, known: &'static [&'static str]) -> Self {
-        let suggestion = did_you_mean(field, known.iter().copied())
-            .map(|key| format!("did you mean `{key}`?"))
-            .unwrap_or_else(|| format!("known keys are {}", known.join(", ")));
+        let suggestion = match did_you_mean(field, known.iter().copied()) {
+            Some(key) => format!("did you mean `{key}`?"),
+            None if known.is_empty() => "it has no keys".to_owned(),
+            None => format!("known keys are {}", known.join(", ")),
+        };
         Self { suggestion: Some(suggestion), ..Self::new(format!("unknown key `{}`", field.escape_debug())) }
     }
 

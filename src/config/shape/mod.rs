@@ -11,4 +11,4 @@ mod wrap;
 
 pub(super) use log::Log;
 pub(super) use reader::read;
-pub(super) use wrap::{At, Entries, FromText, List, Mistake, OrNone, Text, TextOr, Textual};
+pub(super) use wrap::{At, Entries, FromList, FromText, List, ListOr, Mistake, OneOrMore, OrNone, Text, TextOr, Textual};

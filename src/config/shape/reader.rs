@@ -9,8 +9,11 @@ use serde::forward_to_deserialize_any;
 
 use super::error::ShapeError;
 use super::log::Log;
-use super::wrap::{AT, OR_NONE, TEXT_OR};
+use super::wrap::{AT, LIST_OR, OR_NONE, TEXT_OR};
 use crate::config::tree::{Entry, Kind, Node, NodeId};
+
+/// What switches a thing off that can be switched off; `off` is `false` to a YAML 1.1 tool that writes the file anew.
+const OFF: [&str; 3] = ["none", "off", "false"];
 
 /// Reads a `T` from the tree, as far as it can be read; what is wrong goes to `log`.
 pub(in crate::config) fn read<'de, T: Deserialize<'de>>(root: &'de Node, log: &'de Log) -> Option<T> {
@@ -115,8 +118,9 @@ impl<'de> Deserializer<'de> for NodeReader<'de> {
     fn deserialize_newtype_struct<V: Visitor<'de>>(self, name: &'static str, visitor: V) -> Result<V::Value, ShapeError> {
         match (name, &self.node.kind) {
             (AT, _) => visitor.visit_seq(Placed { id: Some(self.node.id), value: Some(self) }),
-            (OR_NONE, Kind::Scalar(scalar)) if scalar.text == "none" => visitor.visit_none(),
+            (OR_NONE, Kind::Scalar(scalar)) if OFF.contains(&scalar.text.as_str()) => visitor.visit_none(),
             (OR_NONE, _) => visitor.visit_some(self),
+            (LIST_OR, Kind::List(_)) => self.list(visitor),
             (TEXT_OR, Kind::Scalar(scalar)) => visitor.visit_str(&scalar.text).map_err(|error: ShapeError| error.about(self.node)),
             _ => visitor.visit_newtype_struct(self),
         }
@@ -136,7 +140,11 @@ impl<'de> Deserializer<'de> for NodeReader<'de> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, ShapeError> {
-        self.entries(&format!("a mapping with the keys {}", fields.join(", ")), Some(fields), visitor)
+        let expected = match fields {
+            [] => "`{}`".to_owned(),
+            _ => format!("a mapping with the keys {}", fields.join(", ")),
+        };
+        self.entries(&expected, Some(fields), visitor)
     }
 
     forward_to_deserialize_any! {

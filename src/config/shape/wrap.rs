@@ -14,6 +14,7 @@ use crate::config::tree::NodeId;
 pub(super) const AT: &str = "tidegate::At";
 pub(super) const OR_NONE: &str = "tidegate::OrNone";
 pub(super) const TEXT_OR: &str = "tidegate::TextOr";
+pub(super) const LIST_OR: &str = "tidegate::ListOr";
 
 /// No list yields this many errors: the reader stops at a hundred. Ends the loop below for a foreign deserializer.
 const MAX_RETRIES: usize = 100_000;
@@ -51,6 +52,15 @@ pub(in crate::config) trait FromText: Sized {
     fn text_schema() -> Schema;
 }
 
+/// A value whose short form is the list of its main part.
+pub(in crate::config) trait FromList: Sized {
+    /// What is in the list.
+    type Item;
+
+    /// Takes the short form.
+    fn from_list(items: List<Self::Item>) -> Self;
+}
+
 /// A value and where it stands.
 #[derive(Debug, Clone)]
 pub(in crate::config) struct At<T> {
@@ -73,7 +83,7 @@ pub(in crate::config) struct List<T>(pub(in crate::config) Vec<T>);
 #[derive(Debug)]
 pub(in crate::config) struct Entries<K, V>(pub(in crate::config) Vec<(K, V)>);
 
-/// A value, or the word `none`.
+/// A value, or one of the words `none`, `off` and `false`.
 #[derive(Debug)]
 pub(in crate::config) enum OrNone<T> {
     None,
@@ -83,6 +93,14 @@ pub(in crate::config) enum OrNone<T> {
 /// A value in its long form, or in its short form as one text.
 #[derive(Debug)]
 pub(in crate::config) struct TextOr<T>(pub(in crate::config) T);
+
+/// A value in its long form, or in its short form as a list.
+#[derive(Debug)]
+pub(in crate::config) struct ListOr<T>(pub(in crate::config) T);
+
+/// One item, or a list of those that could be read.
+#[derive(Debug)]
+pub(in crate::config) struct OneOrMore<T>(pub(in crate::config) Vec<T>);
 
 impl From<String> for Mistake {
     fn from(message: String) -> Self {
@@ -298,6 +316,62 @@ impl<'de, T: Deserialize<'de> + FromText> Deserialize<'de> for TextOr<T> {
     }
 }
 
+struct ListOrVisitor<T>(PhantomData<T>);
+
+impl<'de, T> Visitor<'de> for ListOrVisitor<T>
+where
+    T: Deserialize<'de> + FromList,
+    T::Item: Deserialize<'de>,
+{
+    type Value = ListOr<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list or a mapping")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        ListVisitor(PhantomData).visit_seq(seq).map(|items| ListOr(T::from_list(items)))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        T::deserialize(deserializer).map(ListOr)
+    }
+}
+
+impl<'de, T> Deserialize<'de> for ListOr<T>
+where
+    T: Deserialize<'de> + FromList,
+    T::Item: Deserialize<'de>,
+{
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(LIST_OR, ListOrVisitor(PhantomData))
+    }
+}
+
+struct OneOrMoreVisitor<T>(PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMoreVisitor<T> {
+    type Value = OneOrMore<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a mapping or a list of them")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+        ListVisitor(PhantomData).visit_seq(seq).map(|List(items)| OneOrMore(items))
+    }
+
+    fn visit_newtype_struct<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        T::deserialize(deserializer).map(|item| OneOrMore(vec![item]))
+    }
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_newtype_struct(LIST_OR, OneOrMoreVisitor(PhantomData))
+    }
+}
+
 /// Implements `JsonSchema` for a wrapper, inline, so that no wrapper shows in the schema.
 macro_rules! inline_schema {
     ([$($generics:tt)*] $type:ty, $name:literal, |$generator:ident| $body:expr) => {
@@ -333,10 +407,19 @@ inline_schema!([K, V: JsonSchema] Entries<K, V>, "Entries", |generator| {
 });
 inline_schema!([T: JsonSchema] OrNone<T>, "OrNone", |generator| {
     let value = generator.subschema_for::<T>();
-    json_schema!({ "anyOf": [{ "const": "none" }, value] })
+    json_schema!({ "anyOf": [{ "enum": ["none", "off", false] }, value] })
 });
 inline_schema!([T: JsonSchema + FromText] TextOr<T>, "TextOr", |generator| {
     let long = generator.subschema_for::<T>();
     let short = T::text_schema();
     json_schema!({ "anyOf": [short, long] })
+});
+inline_schema!([T: JsonSchema + FromList<Item: JsonSchema>] ListOr<T>, "ListOr", |generator| {
+    let long = generator.subschema_for::<T>();
+    let short = generator.subschema_for::<List<T::Item>>();
+    json_schema!({ "anyOf": [short, long] })
+});
+inline_schema!([T: JsonSchema] OneOrMore<T>, "OneOrMore", |generator| {
+    let one = generator.subschema_for::<T>();
+    json_schema!({ "anyOf": [one, { "type": "array", "items": one }] })
 });
