@@ -2,5 +2,6 @@
 
 pub mod clock;
 pub mod ewma;
+pub mod gcra;
 pub mod hash;
 pub mod window;

@@ -2,3 +2,5 @@
 //!
 //! Each mechanism is a pure machine that takes `now` and randomness as arguments, with at most a thin shared shell beside it (a short
 //! mutex or atomics). Deliberately not here: sockets, timers and tasks (`pool`, `health`), and where the layers stand (`pool/stack.rs`).
+
+pub mod rate_limit;
