@@ -4,3 +4,4 @@
 //! mutex or atomics). Deliberately not here: sockets, timers and tasks (`pool`, `health`), and where the layers stand (`pool/stack.rs`).
 
 pub mod rate_limit;
+pub mod shed;
