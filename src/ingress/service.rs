@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
-use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tower::Service;
@@ -22,20 +22,24 @@ use crate::message::body::Upload;
 use crate::message::problem::{Kind, Problem};
 use crate::message::{Refusal, hop, request_id};
 use crate::model::{Failure, Outcome, Reason};
-use crate::pool::{Call, Denied, Reply};
+use crate::pool::{Call, Denied, Reply, Tries};
 use crate::route::{Matched, Miss, Query};
+
+/// How many attempts a request took, when it took more than one.
+const X_TIDEGATE_ATTEMPTS: HeaderName = HeaderName::from_static("x-tidegate-attempts");
 
 /// Why a request is answered here.
 struct Refused {
     failure: Failure,
     detail: std::borrow::Cow<'static, str>,
+    tries: Tries,
     /// For `Allow`, when other methods would be taken.
     allow: Option<HeaderValue>,
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { failure: refusal.into(), detail: refusal.detail.into(), allow: None }
+        Self { failure: refusal.into(), detail: refusal.detail.into(), tries: Tries::default(), allow: None }
     }
 }
 
@@ -104,6 +108,7 @@ fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Box<Record>)
         name: &view.proxy_name,
     };
     let mut made = problem.respond();
+    tell_attempts(made.headers_mut(), refused.tries);
     if let Some(allow) = refused.allow {
         made.headers_mut().insert(http::header::ALLOW, allow);
     }
@@ -255,8 +260,15 @@ async fn pass(
             let Denied { failure, detail, member, tries, .. } = denied;
             record.tried(member, tries);
             let broken = client.seat.watched.progress.refusal().filter(|_| failure.reason == Reason::RequestBodyBroken);
-            Err((record, broken.map_or_else(|| Refused { failure, detail, allow: None }, Refused::from)))
+            Err((record, broken.map_or_else(|| Refused { failure, detail, tries, allow: None }, Refused::from)))
         }
+    }
+}
+
+/// One attempt is the usual case, and says nothing.
+fn tell_attempts(headers: &mut HeaderMap, tries: Tries) {
+    if tries.attempts > 1 {
+        headers.insert(X_TIDEGATE_ATTEMPTS, HeaderValue::from(tries.attempts));
     }
 }
 
@@ -284,6 +296,7 @@ fn hand_over(
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = if switched { hop::upgrade_wanted(response.headers()) } else { None };
     forward::edit_response(view, route, &mut response);
+    tell_attempts(response.headers_mut(), tries);
     match (protocol, client_side) {
         (Some(protocol), Some(client_side)) => {
             hop::restore_upgrade(response.headers_mut(), protocol);

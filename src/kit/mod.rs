@@ -3,5 +3,6 @@
 pub mod allowance;
 pub mod clock;
 pub mod ewma;
+pub mod gcra;
 pub mod hash;
 pub mod window;

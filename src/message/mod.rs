@@ -13,6 +13,7 @@ pub mod load_report;
 pub mod normalise;
 pub mod problem;
 pub mod proxy_protocol;
+pub mod rate_limit;
 mod refusal;
 pub mod replay;
 pub mod request_id;

@@ -6,4 +6,6 @@
 pub mod breaker;
 pub mod bulkhead;
 pub mod queue;
+pub mod rate_limit;
 pub mod retry;
+pub mod shed;
