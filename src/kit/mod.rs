@@ -1,6 +1,5 @@
 //! Small machines that know nothing of HTTP.
 
-pub mod allowance;
 pub mod clock;
 pub mod ewma;
 pub mod gcra;

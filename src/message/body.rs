@@ -15,8 +15,7 @@ use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use super::replay::{Reader, Replay};
-use crate::kit::allowance::Hold;
+use super::replay::{Reader, Replay, Room};
 use crate::model::Reason;
 
 /// Why a body was cut. As an error of a body it makes hyper cut the message too, so that it never looks complete.
@@ -157,11 +156,11 @@ impl Upload {
         Self { source: Some(Box::new(Source::Kept(reader))) }
     }
 
-    /// Keeps what passes from now on, at most `limit` bytes and as long as `hold` can grow; `None` when there is no body.
-    pub fn keep(&mut self, limit: u64, hold: impl FnOnce() -> Hold) -> Option<Replay> {
+    /// Keeps what passes from now on, at most `limit` bytes and as long as `room` has place; `None` when there is no body.
+    pub fn keep(&mut self, limit: u64, room: impl FnOnce() -> Box<dyn Room>) -> Option<Replay> {
         match *self.source.take()? {
             Source::Client(body) => {
-                let (replay, reader) = Replay::new(body, limit, hold());
+                let (replay, reader) = Replay::new(body, limit, room());
                 *self = Self::kept(reader);
                 Some(replay)
             }

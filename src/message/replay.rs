@@ -4,6 +4,7 @@
 //! reads on where the last one stopped. One attempt reads at a time.
 
 use std::cell::RefCell;
+use std::fmt;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -12,7 +13,14 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::body::{ClientBody, Cut, Progress, Upload};
-use crate::kit::allowance::Hold;
+
+/// Where the bytes that are kept are accounted for; on drop, all are given back.
+pub trait Room: fmt::Debug {
+    /// Takes so many bytes more, all or none, and tells whether they were there.
+    fn take(&mut self, bytes: u64) -> bool;
+    /// Gives back all that was taken.
+    fn give_back(&mut self);
+}
 
 /// What a kept body can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,7 +59,7 @@ struct Store {
     released: bool,
     limit: u64,
     bytes: u64,
-    hold: Hold,
+    room: Box<dyn Room>,
     total: Option<u64>,
 }
 
@@ -82,11 +90,11 @@ impl Piece {
 }
 
 impl Replay {
-    pub(super) fn new(body: ClientBody, limit: u64, hold: Hold) -> (Self, Reader) {
+    pub(super) fn new(body: ClientBody, limit: u64, room: Box<dyn Room>) -> (Self, Reader) {
         let total = body.size_hint().exact();
         // A body that says it is too large is not kept at all.
         let kept = if total.is_some_and(|total| total > limit) { Kept::TooLarge } else { Kept::SoFar };
-        let store = Store { body, frames: Vec::new(), kept, read: 0, released: false, limit, bytes: 0, hold, total };
+        let store = Store { body, frames: Vec::new(), kept, read: 0, released: false, limit, bytes: 0, room, total };
         let store = Rc::new(RefCell::new(store));
         (Self(store.clone()), Reader { store, next: 0, bytes: 0 })
     }
@@ -168,7 +176,7 @@ impl Store {
         let length = piece.len();
         if self.bytes + length > self.limit {
             self.give_up(Kept::TooLarge);
-        } else if !self.hold.grow(length) {
+        } else if !self.room.take(length) {
             self.give_up(Kept::NoMemory);
         } else {
             self.bytes += length;
@@ -185,14 +193,14 @@ impl Store {
     fn give_up(&mut self, why: Kept) {
         self.kept = why;
         self.frames = Vec::new();
-        self.hold.clear();
+        self.room.give_back();
     }
 
     /// Lets go of what has been read and will not be read again.
     fn tidy(&mut self) {
         if self.released && self.read >= self.frames.len() {
             self.frames = Vec::new();
-            self.hold.clear();
+            self.room.give_back();
         }
     }
 }

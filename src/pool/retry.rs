@@ -20,10 +20,10 @@ use tower::{Layer, Service};
 use super::call::{Call, Denied, Reply, Terms, Tries};
 use super::route_state::RouteState;
 use super::spare::Spare;
-use crate::kit::allowance::Allowance;
 use crate::kit::clock;
 use crate::model;
 use crate::resilience::retry::{Budget, Delays, Event, Skip, Tally, honour, is_safe, matches};
+use crate::resilience::shed::ReplayMemory;
 
 /// Puts a [`Retry`] around a service.
 #[derive(Clone, Debug)]
@@ -34,7 +34,7 @@ struct Policy {
     settings: model::Retry,
     budget: Arc<Budget>,
     tally: Arc<Tally>,
-    memory: Arc<Allowance>,
+    memory: Arc<ReplayMemory>,
 }
 
 /// Tries calls again.

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::kit::allowance::Allowance;
 use crate::model::Route;
 use crate::resilience::retry::{Budget, Tally};
+use crate::resilience::shed::ReplayMemory;
 
 /// What the policies of a route share over all workers; all of it atomics or short mutexes.
 #[derive(Clone, Debug)]
@@ -14,12 +14,12 @@ pub struct RouteState {
     /// Counts retries.
     pub tally: Arc<Tally>,
     /// What is kept of request bodies is taken from here.
-    pub memory: Arc<Allowance>,
+    pub memory: Arc<ReplayMemory>,
 }
 
 impl RouteState {
     /// What `route` needs, keeping what `previous` has learned; bodies are kept in `memory`.
-    pub fn new(route: &Route, previous: Option<&Self>, memory: &Arc<Allowance>) -> Self {
+    pub fn new(route: &Route, previous: Option<&Self>, memory: &Arc<ReplayMemory>) -> Self {
         let budget = route.policies.retry.as_ref().map(|retry| match previous.and_then(|state| state.budget.clone()) {
             Some(budget) => {
                 budget.configure(&retry.budget);

@@ -101,7 +101,9 @@ impl SeatLayer {
     fn refused(&self, refusal: Refusal, now: Tick) -> Denied {
         let (queue, name) = (self.pool.queue(), self.pool.model().name.clone());
         match refusal {
-            Refusal::Full => Denied::new(Reason::QueueFull, format!("every slot of pool {name} and every place in its queue is taken")),
+            Refusal::Full => {
+                Denied::new(Reason::QueueFull, format!("every slot of pool {name} and every place in its queue is taken"))
+            }
             Refusal::Displaced => {
                 Denied::new(Reason::Displaced, format!("a more important request took the place in the queue of pool {name}"))
             }
@@ -122,9 +124,10 @@ impl SeatLayer {
             NoPick::Unavailable => match self.pool.breakers_open_for(now) {
                 Some(wait) => Denied::new(Reason::BreakerOpen, format!("every circuit breaker of pool {name} is open"))
                     .after(wait.max(Duration::from_secs(1))),
-                None => {
-                    Denied::new(Reason::NoAvailableEndpoint, format!("every endpoint of pool {name} is unavailable or has weight 0"))
-                }
+                None => Denied::new(
+                    Reason::NoAvailableEndpoint,
+                    format!("every endpoint of pool {name} is unavailable or has weight 0"),
+                ),
             },
             NoPick::Full => Denied::new(Reason::QueueFull, format!("every slot of pool {name} is taken, and it has no queue"))
                 .after(Duration::from_secs(1)),
@@ -162,8 +165,11 @@ where
         let now = clock::now();
         let queue = self.layer.pool.queue();
         // Who comes while others wait must not be served before them.
-        let found =
-            if queue.is_busy() { Err(self.layer.pool.crowded(&self.layer.policy.require, &call)) } else { self.layer.look(&call, now) };
+        let found = if queue.is_busy() {
+            Err(self.layer.pool.crowded(&self.layer.policy.require, &call))
+        } else {
+            self.layer.look(&call, now)
+        };
         match found {
             Ok(place) => {
                 call.place = Some(place);

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use http::{HeaderMap, Method, Request, Uri};
 
 use super::call::Call;
-use crate::kit::allowance::Allowance;
 use crate::message::body::Upload;
-use crate::message::replay::{Kept, Replay};
+use crate::message::replay::{Kept, Replay, Room};
 use crate::resilience::retry::Skip;
+use crate::resilience::shed::{Hold, ReplayMemory};
 
 /// What is kept of a request.
 #[derive(Debug)]
@@ -19,11 +19,39 @@ pub(super) struct Spare {
     body: Option<Replay>,
 }
 
+/// What the body of one request takes of the memory for all.
+#[derive(Debug)]
+struct Account {
+    memory: Arc<ReplayMemory>,
+    hold: Option<Hold>,
+}
+
+impl Room for Account {
+    fn take(&mut self, bytes: u64) -> bool {
+        match &mut self.hold {
+            Some(hold) => hold.grow(bytes),
+            None => {
+                self.hold = self.memory.reserve(bytes);
+                self.hold.is_some()
+            }
+        }
+    }
+
+    fn give_back(&mut self) {
+        self.hold = None;
+    }
+}
+
 impl Spare {
     /// Keeps what is needed of `call`; at most `limit` bytes of its body, taken from `memory`.
-    pub(super) fn of(call: &mut Call, limit: u64, memory: &Arc<Allowance>) -> Self {
-        let body = call.request.body_mut().keep(limit, || memory.hold());
-        Self { method: call.request.method().clone(), uri: call.request.uri().clone(), headers: call.request.headers().clone(), body }
+    pub(super) fn of(call: &mut Call, limit: u64, memory: &Arc<ReplayMemory>) -> Self {
+        let body = call.request.body_mut().keep(limit, || Box::new(Account { memory: memory.clone(), hold: None }));
+        Self {
+            method: call.request.method().clone(),
+            uri: call.request.uri().clone(),
+            headers: call.request.headers().clone(),
+            body,
+        }
     }
 
     pub(super) const fn method(&self) -> &Method {

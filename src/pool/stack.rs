@@ -11,8 +11,8 @@ use tower::util::Either;
 use super::Local;
 use super::deadline::{Deadline, DeadlineLayer};
 use super::dispatch::Dispatch;
-use super::route_state::RouteState;
 use super::retry::{Retry, RetryLayer};
+use super::route_state::RouteState;
 use super::seat::{Seat, SeatLayer};
 use crate::model::{Reason, Route};
 

@@ -17,10 +17,10 @@ use super::diff::Report;
 use super::world::{Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
 use crate::discovery::{self, Resolver};
-use crate::kit::allowance::Allowance;
 use crate::model::{Bind, Dns, Id, Listener, Pool, Route, Snapshot};
 use crate::pool::RouteState;
 use crate::resilience::queue::SlotQueue;
+use crate::resilience::shed::ReplayMemory;
 use crate::route::{RouteError, Table};
 use crate::upstream::{self, TlsError};
 
@@ -184,8 +184,8 @@ impl Registry {
         }
         let generation = old.as_ref().map_or(1, |world| world.generation + 1);
         let report = Report::between(old.as_ref().map(|world| &*world.snapshot), &snapshot, generation);
-        let memory = old.as_ref().map_or_else(|| Arc::new(Allowance::new(0)), |world| world.memory.clone());
-        memory.set_limit(snapshot.overload.replay_memory);
+        let memory = old.as_ref().map_or_else(|| Arc::new(ReplayMemory::new(0)), |world| world.memory.clone());
+        memory.configure(snapshot.overload.replay_memory);
         let routes = routes(&snapshot, old.as_deref(), &memory);
         let world = Arc::new(World { generation, snapshot: Arc::new(snapshot), listeners, pools, routes, memory });
         for listener in world.listeners.values() {
@@ -266,7 +266,7 @@ impl Registry {
 }
 
 /// Returns what the policies of every route share, with what was learned under the same name.
-fn routes(snapshot: &Snapshot, old: Option<&World>, memory: &Arc<Allowance>) -> BTreeMap<Id, RouteState> {
+fn routes(snapshot: &Snapshot, old: Option<&World>, memory: &Arc<ReplayMemory>) -> BTreeMap<Id, RouteState> {
     let state = |route: &Arc<Route>| {
         let previous = old.and_then(|world| world.routes.get(&route.name));
         (route.name.clone(), RouteState::new(route, previous, memory))

@@ -13,12 +13,12 @@ use super::Socket;
 use super::certificates::Contents;
 use super::sockets::Sockets;
 use crate::endpoint::EndpointSet;
-use crate::kit::allowance::Allowance;
 use crate::kit::clock;
 use crate::model::{Bind, Id, Listener, Pool, Snapshot};
 use crate::pool::RouteState;
 use crate::resilience::breaker::Breaker;
 use crate::resilience::queue::SlotQueue;
+use crate::resilience::shed::ReplayMemory;
 use crate::route::Table;
 use crate::upstream::{Target, TlsClient};
 
@@ -36,7 +36,7 @@ pub struct World {
     /// What the policies of each route share, by its name.
     pub routes: BTreeMap<Id, RouteState>,
     /// What is kept of request bodies for further attempts is taken from here.
-    pub(super) memory: Arc<Allowance>,
+    pub(super) memory: Arc<ReplayMemory>,
 }
 
 /// A listener with what was built for it.

@@ -1,5 +1,5 @@
+use std::cell::Cell;
 use std::convert::Infallible;
-use std::sync::Arc;
 
 use http::{Request, Response};
 use http_body::Body;
@@ -12,8 +12,48 @@ use tokio::sync::mpsc;
 use tokio::task::LocalSet;
 
 use super::*;
-use crate::kit::allowance::Allowance;
 use crate::model::Reason;
+
+/// Memory for a test.
+#[derive(Debug)]
+struct Memory {
+    limit: u64,
+    used: Cell<u64>,
+}
+
+#[derive(Debug)]
+struct Share(Rc<Memory>, u64);
+
+impl Memory {
+    fn new(limit: u64) -> Rc<Self> {
+        Rc::new(Self { limit, used: Cell::new(0) })
+    }
+
+    fn used(&self) -> u64 {
+        self.used.get()
+    }
+}
+
+impl Room for Share {
+    fn take(&mut self, bytes: u64) -> bool {
+        let fits = self.0.used.get() + bytes <= self.0.limit;
+        if fits {
+            self.1 += bytes;
+            self.0.used.set(self.0.used.get() + bytes);
+        }
+        fits
+    }
+
+    fn give_back(&mut self) {
+        self.0.used.set(self.0.used.get() - std::mem::take(&mut self.1));
+    }
+}
+
+impl Drop for Share {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
 
 /// A client that has sent `head`, its connection, and the body that a server made of it.
 async fn client(head: &str) -> (DuplexStream, Incoming) {
@@ -30,9 +70,9 @@ async fn client(head: &str) -> (DuplexStream, Incoming) {
     (client, receiver.recv().await.unwrap())
 }
 
-fn kept(body: Incoming, limit: u64, memory: &Arc<Allowance>) -> (Replay, Upload) {
+fn kept(body: Incoming, limit: u64, memory: &Rc<Memory>) -> (Replay, Upload) {
     let mut upload = Upload::new(body, None, None);
-    let replay = upload.keep(limit, || memory.hold()).unwrap();
+    let replay = upload.keep(limit, || Box::new(Share(memory.clone(), 0))).unwrap();
     (replay, upload)
 }
 
@@ -52,7 +92,7 @@ fn run(test: impl Future<Output = ()>) {
 #[test]
 fn a_second_reading_repeats_the_first_and_goes_on_where_it_stopped() {
     run(async {
-        let memory = Arc::new(Allowance::new(100));
+        let memory = Memory::new(100);
         let (mut client, body) = client("content-length: 10").await;
         let (replay, mut first) = kept(body, 100, &memory);
         client.write_all(b"12345").await.unwrap();
@@ -74,7 +114,7 @@ fn a_second_reading_repeats_the_first_and_goes_on_where_it_stopped() {
 #[test]
 fn a_body_above_the_limit_passes_once_and_is_forgotten() {
     run(async {
-        let memory = Arc::new(Allowance::new(100));
+        let memory = Memory::new(100);
         let (mut client, body) = client("transfer-encoding: chunked").await;
         let (replay, mut upload) = kept(body, 4, &memory);
         client.write_all(b"3\r\nabc\r\n").await.unwrap();
@@ -88,7 +128,7 @@ fn a_body_above_the_limit_passes_once_and_is_forgotten() {
 #[test]
 fn a_body_that_says_it_is_too_large_is_not_kept_at_all() {
     run(async {
-        let memory = Arc::new(Allowance::new(100));
+        let memory = Memory::new(100);
         let (mut client, body) = client("content-length: 5").await;
         let (replay, upload) = kept(body, 4, &memory);
         assert_eq!(replay.kept(), Kept::TooLarge);
@@ -100,7 +140,7 @@ fn a_body_that_says_it_is_too_large_is_not_kept_at_all() {
 #[test]
 fn without_memory_a_body_passes_once() {
     run(async {
-        let memory = Arc::new(Allowance::new(4));
+        let memory = Memory::new(4);
         let (mut client, body) = client("content-length: 5").await;
         let (replay, upload) = kept(body, 100, &memory);
         client.write_all(b"12345").await.unwrap();
@@ -112,7 +152,7 @@ fn without_memory_a_body_passes_once() {
 #[test]
 fn a_broken_body_is_broken_for_every_reading() {
     run(async {
-        let memory = Arc::new(Allowance::new(100));
+        let memory = Memory::new(100);
         let (mut client, body) = client("content-length: 10").await;
         let (replay, mut first) = kept(body, 100, &memory);
         client.write_all(b"123").await.unwrap();
@@ -127,7 +167,7 @@ fn a_broken_body_is_broken_for_every_reading() {
 #[test]
 fn a_released_body_gives_its_memory_back_and_goes_on() {
     run(async {
-        let memory = Arc::new(Allowance::new(100));
+        let memory = Memory::new(100);
         let (mut client, body) = client("content-length: 10").await;
         let (replay, mut upload) = kept(body, 100, &memory);
         client.write_all(b"12345").await.unwrap();

@@ -42,7 +42,8 @@ impl Want {
 impl SlotQueue {
     /// A queue for the endpoints of `set`; without settings nobody may wait.
     pub fn new(settings: Option<&Queue>, set: Arc<EndpointSet>) -> Self {
-        let queue = Self { desk: Desk::default(), capacity: AtomicU32::new(0), timeout_ms: AtomicU32::new(0), set: Mutex::new(set) };
+        let queue =
+            Self { desk: Desk::default(), capacity: AtomicU32::new(0), timeout_ms: AtomicU32::new(0), set: Mutex::new(set) };
         queue.configure(settings);
         queue
     }

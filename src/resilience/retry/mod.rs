@@ -10,5 +10,5 @@ mod tally;
 
 pub use budget::{Budget, Report};
 pub use delays::{Delays, honour};
-pub use tally::{Retries, Tally};
 pub use judge::{Event, Skip, is_idempotent, is_safe, matches};
+pub use tally::{Retries, Tally};
