@@ -228,17 +228,17 @@ async fn a_stream_without_a_window_is_reset_and_frees_the_endpoint_while_its_con
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stream_that_is_taken_slowly_is_not_reset() {
-    const LENGTH: usize = 400_000;
+    const LENGTH: usize = 1_500_000;
     const STEP: u32 = 16 * 1024;
     let endpoint = Bare::listen().await;
     let lab = Plan::before(endpoint.address).listener("timeouts: { write: 500ms }").start().await;
     let mut client = Raw::connect(&lab, &[(4, STEP)]).await;
-    client.send(frame(WINDOW_UPDATE, 0, 0, &1_000_000_u32.to_be_bytes())).await;
+    client.send(frame(WINDOW_UPDATE, 0, 0, &2_000_000_u32.to_be_bytes())).await;
     client.send(frame(HEADERS, END_HEADERS | END_STREAM, 1, GET)).await;
     let mut inside = large(&endpoint, LENGTH).await;
     inside.send(vec![b'x'; LENGTH]).await;
     let (mut taken, mut since) = (0, 0);
-    let mut pace = tokio::time::interval(Duration::from_millis(60));
+    let mut pace = tokio::time::interval(Duration::from_millis(40));
     let begun = Instant::now();
     while taken < LENGTH {
         let frame = client.next().await.expect("more of the body");
@@ -246,7 +246,7 @@ async fn a_stream_that_is_taken_slowly_is_not_reset() {
         if frame.kind == DATA {
             (taken, since) = (taken + frame.payload.len(), since + u32::try_from(frame.payload.len()).unwrap());
         }
-        // Each part in good time, all of them in much more than the timeout.
+        // Each part in good time; what comes from the endpoint at once takes longer than the timeout.
         if since >= STEP {
             pace.tick().await;
             client.send(self::frame(WINDOW_UPDATE, 0, 1, &since.to_be_bytes())).await;
