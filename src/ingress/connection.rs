@@ -23,10 +23,10 @@ use tracing::debug;
 
 use super::inlet::Inlet;
 use super::service;
+use super::stall::StreamExec;
 use super::stream::{Rewound, Socket, Stream};
 use super::view::{Slot, View};
 use super::watch::{Order, Seat, Watched};
-use super::worker::LocalExec;
 use crate::message::forwarded::{self, Peer, Scheme};
 use crate::message::framing::Guard;
 use crate::message::proxy_protocol::{self, Parsed};
@@ -216,7 +216,8 @@ async fn serve_http2(client: &Rc<Client>, view: &View, stream: Stream, first: By
     let inlet = Inlet::new(stream, first, None, client.seat.watched.progress.clone());
     let handler = client.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| service::handle(handler.clone(), request));
-    let connection = http2_builder(&view.limits).serve_connection(TokioIo::new(inlet), service);
+    let connection =
+        http2_builder(&view.limits, StreamExec::new(client.seat.watched.clone())).serve_connection(TokioIo::new(inlet), service);
     let told = Cell::new(false);
     let graceful = |connection: Pin<&mut http2::Connection<_, _, _>>, order| {
         if matches!(order, Order::Close | Order::LastCall) && !told.replace(true) {
@@ -243,8 +244,8 @@ fn http1_builder(limits: &Limits) -> http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &Limits) -> http2::Builder<LocalExec> {
-    let mut builder = http2::Builder::new(LocalExec);
+fn http2_builder(limits: &Limits, streams: StreamExec) -> http2::Builder<StreamExec> {
+    let mut builder = http2::Builder::new(streams);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.streams)

@@ -12,6 +12,7 @@ mod limit;
 mod record;
 mod reply;
 mod service;
+mod stall;
 mod stream;
 mod upgrade;
 mod view;

@@ -1,6 +1,7 @@
 //! What is written down of a request when it is over: counters, and a line in the access log.
 
 use std::rc::Rc;
+use std::task::Poll;
 use std::time::Duration;
 
 use http::header::HOST;
@@ -95,6 +96,16 @@ impl Record {
     /// The protocol was switched: the socket belongs to the tunnel.
     pub(super) fn switched(&self) {
         self.client.seat.watched.progress.set_switched();
+    }
+
+    /// The body of the response was asked for a frame.
+    pub(super) fn body_asked<T>(&self, frame: &Poll<T>) {
+        self.client.seat.watched.turn.asked(frame);
+    }
+
+    /// Tells whether the stream is just being ended because its client takes nothing.
+    pub(super) fn is_cut(&self) -> bool {
+        self.client.seat.watched.turn.is_cut()
     }
 
     pub(super) fn request_id(&mut self, id: &HeaderValue) {

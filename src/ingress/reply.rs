@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
 use super::record::Record;
+use super::stall;
 use crate::message::body::Cut;
 use crate::model::{FixedResponse, Outcome};
 use crate::pool::Download;
@@ -19,6 +20,9 @@ use crate::pool::Download;
 #[derive(Debug)]
 pub(super) struct ReplyBody {
     content: Content,
+    /// What is left of a frame that is handed on in parts.
+    rest: Bytes,
+    in_parts: bool,
     record: Option<Box<Record>>,
 }
 
@@ -33,17 +37,50 @@ enum Content {
 }
 
 impl ReplyBody {
+    const fn new(content: Content, record: Option<Box<Record>>) -> Self {
+        Self { content, rest: Bytes::new(), in_parts: false, record }
+    }
+
     pub(super) const fn made(content: Option<Bytes>, record: Box<Record>) -> Self {
-        Self { content: Content::Made(content), record: Some(record) }
+        Self::new(Content::Made(content), Some(record))
     }
 
     pub(super) const fn passed(download: Download, record: Box<Record>) -> Self {
-        Self { content: Content::Passed(download), record: Some(record) }
+        Self::new(Content::Passed(download), Some(record))
     }
 
     /// A body whose request goes on elsewhere, and is recorded there.
     pub(super) const fn switched() -> Self {
-        Self { content: Content::Made(None), record: None }
+        Self::new(Content::Made(None), None)
+    }
+
+    /// Hands on large frames in parts, so that a stream of HTTP/2 is seen to move while its client takes one.
+    pub(super) const fn in_parts(&mut self) {
+        self.in_parts = true;
+    }
+
+    /// Keeps back what is more than a part.
+    fn part(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        match frame.into_data() {
+            Ok(mut data) => {
+                if self.in_parts && data.len() > stall::PART {
+                    self.rest = data.split_off(stall::PART);
+                }
+                Frame::data(data)
+            }
+            Err(other) => other,
+        }
+    }
+
+    fn poll_content(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if !self.rest.is_empty() {
+            return Poll::Ready(Some(Ok(Frame::data(std::mem::take(&mut self.rest)))));
+        }
+        match &mut self.content {
+            Content::Made(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
+            Content::Passed(download) => Pin::new(download).poll_frame(cx),
+            Content::Cut(cut) => Poll::Ready(Some(Err(*cut))),
+        }
     }
 
     fn count(&mut self, frame: &Frame<Bytes>) {
@@ -59,11 +96,10 @@ impl Body for ReplyBody {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
-        let frame = match &mut this.content {
-            Content::Made(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
-            Content::Passed(download) => Pin::new(download).poll_frame(cx),
-            Content::Cut(cut) => Poll::Ready(Some(Err(*cut))),
-        };
+        let frame = this.poll_content(cx).map_ok(|frame| this.part(frame));
+        if let Some(record) = &this.record {
+            record.body_asked(&frame);
+        }
         match &frame {
             Poll::Ready(Some(Ok(frame))) => this.count(frame),
             Poll::Ready(Some(Err(cut))) if matches!(this.content, Content::Passed(_)) => {
@@ -79,6 +115,7 @@ impl Body for ReplyBody {
 
     fn is_end_stream(&self) -> bool {
         match &self.content {
+            _ if !self.rest.is_empty() => false,
             Content::Made(content) => content.is_none(),
             Content::Passed(download) => download.is_end_stream(),
             Content::Cut(_) => false,
@@ -87,6 +124,8 @@ impl Body for ReplyBody {
 
     fn size_hint(&self) -> SizeHint {
         match &self.content {
+            // hyper asks only before the first frame.
+            _ if !self.rest.is_empty() => SizeHint::default(),
             Content::Made(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
             Content::Passed(download) => download.size_hint(),
             Content::Cut(_) => SizeHint::default(),
@@ -96,7 +135,9 @@ impl Body for ReplyBody {
 
 impl Drop for ReplyBody {
     fn drop(&mut self) {
+        let untaken = !self.rest.is_empty() || self.record.as_ref().is_some_and(|record| record.is_cut());
         let outcome = match &self.content {
+            Content::Made(_) | Content::Passed(_) if untaken => Outcome::Aborted,
             Content::Cut(cut) => Outcome::Truncated(cut.0),
             Content::Passed(download) if !download.is_over() => Outcome::Aborted,
             Content::Made(Some(_)) => Outcome::Aborted,

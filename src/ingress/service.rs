@@ -89,6 +89,9 @@ fn last_words(client: &Client, asker: &Asker, response: &mut Response<ReplyBody>
     if let Some(id) = &asker.request_id {
         response.headers_mut().insert(request_id::X_REQUEST_ID, id.clone());
     }
+    if asker.version == Version::HTTP_2 {
+        response.body_mut().in_parts();
+    }
     let progress = &client.seat.watched.progress;
     // After a refused switch the client may have sent bytes that nobody has checked.
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;

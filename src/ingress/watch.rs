@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
+use super::stall::Turn;
 use crate::kit::clock::{self, Tick};
 use crate::message::Refusal;
 use crate::model::ListenerTimeouts;
@@ -199,15 +200,19 @@ impl Progress {
         }
         let ending = Tick::from_nanos(self.ending_since.load(Relaxed));
         let last_used = ending.max(Tick::from_nanos(self.last_end.load(Relaxed)));
-        if self.is_ending() && now.since(last_used) >= LAST_CALL {
-            return Order::Close;
-        }
-        let idle_too_long = if self.served.load(Relaxed) == 0 {
-            now.since(self.opened) >= timeouts.header
+        let (unused, limit) = if self.is_ending() {
+            (now.since(last_used), LAST_CALL)
+        } else if self.served.load(Relaxed) == 0 {
+            (now.since(self.opened), timeouts.header)
         } else {
-            over(&self.last_end, timeouts.keep_alive)
+            (now.since(Tick::from_nanos(self.last_end.load(Relaxed))), timeouts.keep_alive)
         };
-        if idle_too_long { Order::Close } else { Order::None }
+        match unused.checked_sub(limit) {
+            None => Order::None,
+            // HTTP/2 closes when its last bytes are taken, which a client can put off for ever.
+            Some(late) if late >= timeouts.write => Order::End,
+            Some(_) => Order::Close,
+        }
     }
 }
 
@@ -243,6 +248,7 @@ pub(super) enum Order {
 #[derive(Debug)]
 pub(super) struct Watched {
     pub(super) progress: Arc<Progress>,
+    pub(super) turn: Turn,
     timeouts: RefCell<ListenerTimeouts>,
     listener: u64,
     order: Cell<Order>,
@@ -257,6 +263,11 @@ impl Watched {
             *waker = Some(cx.waker().clone());
         }
         self.order.replace(Order::None)
+    }
+
+    /// Returns how long the client may take none of the bytes that wait for it.
+    pub(super) fn write_timeout(&self) -> Duration {
+        self.timeouts.borrow().write
     }
 
     fn give(&self, order: Order) {
@@ -311,6 +322,7 @@ impl Connections {
     pub(super) fn seat(self: &Rc<Self>, listener: u64, timeouts: &ListenerTimeouts) -> Seat {
         let watched = Rc::new(Watched {
             progress: Arc::new(Progress::new(clock::now())),
+            turn: Turn::default(),
             timeouts: RefCell::new(timeouts.clone()),
             listener,
             order: Cell::new(Order::None),
@@ -413,6 +425,22 @@ mod tests {
         progress.end(seconds(100));
         assert_eq!(progress.judge(&ListenerTimeouts::default(), seconds(174)), Order::None);
         assert_eq!(progress.judge(&ListenerTimeouts::default(), seconds(175)), Order::Close);
+    }
+
+    #[test]
+    fn a_connection_that_does_not_close_when_it_should_is_ended_after_the_write_timeout() {
+        let timeouts = ListenerTimeouts::default();
+        let progress = established();
+        assert_eq!(progress.judge(&timeouts, seconds(69)), Order::Close);
+        assert_eq!(progress.judge(&timeouts, seconds(70)), Order::End);
+        progress.begin();
+        assert_eq!(progress.judge(&timeouts, seconds(10_000)), Order::None);
+        progress.end(seconds(100));
+        assert_eq!(progress.judge(&timeouts, seconds(234)), Order::Close);
+        assert_eq!(progress.judge(&timeouts, seconds(235)), Order::End);
+        progress.last_call();
+        let late = clock::now().max(seconds(100)) + LAST_CALL + timeouts.write;
+        assert_eq!(progress.judge(&timeouts, late), Order::End);
     }
 
     #[test]

@@ -4,7 +4,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +12,6 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use hyper::rt::Executor;
 use tokio::runtime::{Builder, LocalOptions};
 use tokio::sync::mpsc::{self, UnboundedReceiver};
 use tokio::sync::{Notify, oneshot};
@@ -47,17 +45,6 @@ pub struct Services {
     pub lookup: Lookup,
     /// Tells this process from others, in `Via`.
     pub instance: u64,
-}
-
-/// Spawns tasks on the worker that it is used on.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct LocalExec;
-
-impl<F: Future + 'static> Executor<F> for LocalExec {
-    fn execute(&self, future: F) {
-        // Detached: hyper's own tasks end with their connection.
-        drop(tokio::task::spawn_local(future));
-    }
 }
 
 /// A pool as it was built, and this worker's view of it.

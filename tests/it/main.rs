@@ -15,6 +15,7 @@ mod endings;
 mod forwarding;
 mod framing;
 mod grpc;
+mod hostile;
 mod http1;
 mod http2;
 mod lab;
