@@ -4,4 +4,5 @@
 //! mutex or atomics). Deliberately not here: sockets, timers and tasks (`pool`, `health`), and where the layers stand (`pool/stack.rs`).
 
 pub mod breaker;
+pub mod hedge;
 pub mod retry;
