@@ -5,4 +5,5 @@
 
 pub mod breaker;
 pub mod hedge;
+pub mod outlier;
 pub mod retry;
