@@ -4,6 +4,7 @@
 //! mutex or atomics). Deliberately not here: sockets, timers and tasks (`pool`, `health`), and where the layers stand (`pool/stack.rs`).
 
 pub mod breaker;
+pub mod failover;
 pub mod hedge;
 pub mod outlier;
 pub mod retry;
