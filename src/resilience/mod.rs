@@ -5,6 +5,7 @@
 
 pub mod breaker;
 pub mod failover;
+pub mod fault;
 pub mod hedge;
 pub mod outlier;
 pub mod retry;
