@@ -5,6 +5,10 @@
 
 pub mod breaker;
 pub mod bulkhead;
+pub mod failover;
+pub mod fault;
+pub mod hedge;
+pub mod outlier;
 pub mod queue;
 pub mod rate_limit;
 pub mod retry;

@@ -1,4 +1,6 @@
-//! How many extra attempts the recent requests pay for. Pure: the time is given, and threads share it by atomics alone.
+//! How many extra attempts the recent requests pay for.
+//!
+//! Pure: the time is given, and threads share it by atomics alone.
 //!
 //! A window of ten seconds in buckets of one. Extra attempts are counted over the running second and ten before it, requests over the running second
 //! and nine before it: at each extra attempt, those of the last ten seconds are at most `ratio` of the requests of the same time, plus
