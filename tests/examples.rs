@@ -72,11 +72,44 @@ fn the_tls_example_works_with_certificates_beside_it() {
 }
 
 #[test]
+fn the_full_example_uses_every_section() {
+    let snapshot = example("full.yaml", root()).snapshot;
+    let route = &snapshot.routes[0];
+    assert_eq!(route.policies.bulkhead.as_ref().map(|name| name.as_str()), Some("llm_calls"));
+    assert_eq!(route.policies.retry.as_ref().map(|retry| retry.on.len()), Some(4));
+    assert!(route.policies.hedge.is_some() && route.policies.failover.is_some() && route.policies.mirror.is_some());
+    let coders = &snapshot.pools["coders"].protection;
+    assert!(coders.circuit_breaker.is_some() && coders.outlier.is_some() && coders.health.is_some() && coders.queue.is_some());
+    assert!(snapshot.pools["coders-next"].protection.circuit_breaker.is_none());
+    assert_eq!(snapshot.bulkheads["llm_calls"].queue.capacity, 200);
+    assert_eq!(snapshot.overload.max_requests, Some(10_000));
+    let text = fs::read_to_string(root().join("config/full.yaml")).unwrap();
+    let sections = config::schema()["properties"].as_object().unwrap().clone();
+    for section in sections.keys().filter(|section| *section != "workers") {
+        assert!(text.contains(&format!("\n{section}:")), "{section} is missing");
+    }
+}
+
+#[test]
+fn the_resilient_gateway_protects_endpoints_that_do_one_thing_at_a_time() {
+    let snapshot = example("resilience.yaml", root()).snapshot;
+    let gpus = &snapshot.pools["gpus"];
+    assert_eq!(gpus.max_connections, Some(1));
+    assert_eq!(gpus.protection.queue.as_ref().map(|queue| queue.capacity), Some(500));
+    assert!(gpus.protection.health.as_ref().is_some_and(|health| health.heal.is_some()));
+    assert_eq!(snapshot.pools["gpus-elsewhere"].protection.queue.as_ref().map(|queue| queue.capacity), Some(100));
+    let policies: Vec<_> = snapshot.routes.iter().map(|route| &route.policies).collect();
+    assert_eq!(policies.iter().map(|policies| policies.priority).collect::<Vec<_>>(), [10, -10, 0]);
+    assert_eq!(policies[0].rate_limits.len(), 2);
+    assert!(policies[0].failover.is_some() && policies[1].bulkhead.is_some() && policies[2].hedge.is_some());
+}
+
+#[test]
 fn every_example_is_tested_here() {
     let mut names: Vec<PathBuf> = fs::read_dir(root().join("config")).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     let names: Vec<&str> = names.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-    assert_eq!(names, ["gateway.yaml", "quickstart.yaml", "sidecar.yaml", "tls.yaml"]);
+    assert_eq!(names, ["full.yaml", "gateway.yaml", "quickstart.yaml", "resilience.yaml", "sidecar.yaml", "tls.yaml"]);
 }
 
 /// Collects the names and descriptions of all keys of a schema.
@@ -99,7 +132,7 @@ fn every_key_is_described_in_the_schema_and_in_the_reference() {
     assert!(schema["$schema"].is_string() && schema["title"].is_string());
     let mut found = Vec::new();
     keys(&schema, &mut found);
-    assert!(found.len() > 80, "only {} keys", found.len());
+    assert!(found.len() > 150, "only {} keys", found.len());
     let reference = fs::read_to_string(root().join("docs/configuration.md")).unwrap();
     for (key, is_described) in found {
         assert!(is_described, "{key} has no description");

@@ -75,7 +75,7 @@ fn report(arguments: &args::Explain, snapshot: &Snapshot) -> anyhow::Result<Repo
     let found = table.find(&query).map(|matched| (matched, snapshot.routes.get(matched.route)));
     let (route, answer) = match found {
         Ok((matched, Some(route))) => {
-            policies.extend(policies::of_route(route));
+            policies.extend(policies::of_route(route, snapshot));
             (Some(route.name.to_string()), way.answer(route, matched))
         }
         Ok((_, None)) | Err(Miss::NoRoute) => (None, problem(Reason::NoRoute, "no route takes this host, path, headers and query")),
@@ -154,6 +154,7 @@ impl Way<'_> {
             method: self.asked.method.as_str(),
             target: rewritten.as_ref().unwrap_or(&self.target.path).as_str(),
             headers: &self.asked.headers,
+            timeouts: &route.timeouts,
             is_tls: self.listener.tls.is_some(),
             forwarding: &self.snapshot.forwarding,
         };

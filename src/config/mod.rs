@@ -9,6 +9,7 @@
 
 mod check;
 mod compile;
+pub(crate) mod defaults;
 mod env;
 mod load;
 mod problem;

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use super::policies;
 use super::report::{Candidate, Forward, Share};
 use super::sent::{self, Sent, Way};
-use crate::model::{EndpointSpec, Forwarding, Id, Pool, Split};
+use crate::model::{EndpointSpec, Forwarding, Id, Pool, RouteTimeouts, Split};
 use crate::route::Rewriter;
 
 /// What the endpoints of a route depend on.
@@ -22,6 +22,8 @@ pub(super) struct Situation<'a> {
     /// The target after the rewrite.
     pub(super) target: &'a str,
     pub(super) headers: &'a HeaderMap,
+    /// What the route says about each attempt.
+    pub(super) timeouts: &'a RouteTimeouts,
     pub(super) is_tls: bool,
     pub(super) forwarding: &'a Forwarding,
 }
@@ -37,7 +39,7 @@ pub(super) fn forward(splits: &[Split], pools: &BTreeMap<Id, Arc<Pool>>, situati
 }
 
 fn share(pool: &Pool, share: f64, situation: &Situation<'_>) -> Share {
-    let Situation { rewriter, require, method, target, headers, is_tls, forwarding } = situation;
+    let Situation { rewriter, require, method, target, headers, timeouts, is_tls, forwarding } = situation;
     let way = Way { is_tls: *is_tls, forwarding, rewriter, pool };
     Share {
         pool: pool.name.to_string(),
@@ -45,7 +47,7 @@ fn share(pool: &Pool, share: f64, situation: &Situation<'_>) -> Share {
         strategy: policies::word(&pool.strategy),
         discovery: pool.dns.as_ref().map(|dns| format!("DNS, {}:{}", dns.host, dns.port)),
         endpoints: pool.endpoints.iter().map(|endpoint| candidate(endpoint, require)).collect(),
-        policies: policies::of_pool(pool),
+        policies: policies::of_pool(pool, timeouts),
         sent: Sent {
             method: (*method).to_owned(),
             target: (*target).to_owned(),

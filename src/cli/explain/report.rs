@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use serde::Serialize;
 
-use super::policies::Policy;
+use super::policies::{Policy, percent};
 use super::request::Choice;
 use super::sent::{self, Sent};
 use crate::cli::table::{Side, Table};
@@ -72,7 +72,7 @@ pub(super) struct Share {
     /// Where further endpoints come from, which the file does not name.
     pub(super) discovery: Option<String>,
     pub(super) endpoints: Vec<Candidate>,
-    /// What applies to an attempt, in that order.
+    /// What applies to an attempt, in that order: the pool's say, and the route's.
     pub(super) policies: Vec<Policy>,
     pub(super) sent: Sent,
 }
@@ -98,7 +98,7 @@ impl fmt::Display for Report {
             write!(f, "\n{routing}\n\n")?;
         }
         self.answer.fmt(f)?;
-        f.write_str("\nlistener and route apply\n")?;
+        f.write_str("\nthe request meets\n")?;
         write_policies(f, &self.policies)?;
         match &self.answer {
             Answer::Forward(forward) => forward.pools.iter().try_for_each(|share| share.fmt(f)),
@@ -168,7 +168,7 @@ impl fmt::Display for Share {
         if self.discovery.is_none() && !self.endpoints.iter().any(|endpoint| endpoint.eligible) {
             f.write_str("  No endpoint may be picked: the answer would be 503.\n")?;
         }
-        f.write_str("\nthe pool applies\n")?;
+        f.write_str("\nan attempt meets\n")?;
         write_policies(f, &self.policies)?;
         writeln!(f, "\nsent to the endpoint, for a client at {}", sent::CLIENT)?;
         write_indented(f, &self.sent)
@@ -185,7 +185,7 @@ impl fmt::Display for Sent {
 fn write_policies(f: &mut fmt::Formatter<'_>, policies: &[Policy]) -> fmt::Result {
     let mut table = Table::new([("KEY", Side::Left), ("VALUE", Side::Left), ("FROM", Side::Left)]);
     for policy in policies {
-        table.push([policy.name.to_owned(), policy.value.clone(), policy.source.as_str().to_owned()]);
+        table.push([policy.name.to_string(), policy.value.clone(), policy.source.as_str().to_owned()]);
     }
     write_indented(f, &table)
 }
@@ -194,20 +194,4 @@ fn write_indented(f: &mut fmt::Formatter<'_>, text: &impl fmt::Display) -> fmt::
     let mut whole = String::new();
     write!(whole, "{text}")?;
     whole.lines().try_for_each(|line| writeln!(f, "  {line}"))
-}
-
-/// Shows a share with as many decimals as it needs, at most two.
-fn percent(share: f64) -> String {
-    let text = format!("{:.2}", share * 100.0);
-    format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn shares_are_shown_with_the_decimals_they_need() {
-        assert_eq!([1.0, 0.95, 1.0 / 3.0, 0.0].map(percent), ["100%", "95%", "33.33%", "0%"]);
-    }
 }

@@ -15,6 +15,7 @@ routes:
     require: [python]
     rewrite: { prefix: /v1, set_headers: { x-pool: coders }, remove_headers: [cookie] }
     timeouts: { first_byte: 30s }
+    retry: { max_attempts: 2 }
   - { name: reader, match: { path: /read, methods: [GET] }, pool: next }
   - { name: moved, match: { path: /old }, redirect: { status: 308, prefix: /new } }
   - { name: fixed, match: { path: { exact: /robots.txt } }, respond: { status: 200, body: none } }
@@ -101,9 +102,11 @@ fn values_of_the_file_are_told_from_defaults() {
         let policy = policies.iter().find(|policy| policy.name == name).unwrap();
         (policy.value.clone(), policy.source.as_str())
     };
-    assert_eq!(source(&report.policies, "timeouts.first_byte"), ("30s".to_owned(), "route"));
-    assert_eq!(source(&report.policies, "timeouts.idle"), ("5m".to_owned(), "default"));
+    assert_eq!(source(&report.policies, "limits.headers"), ("100".to_owned(), "default"));
+    assert_eq!(source(&report.policies, "retry.max_attempts"), ("2".to_owned(), "route"));
     let Answer::Forward(forward) = &report.answer else { panic!("{report:?}") };
+    assert_eq!(source(&forward.pools[0].policies, "timeouts.first_byte"), ("30s".to_owned(), "route"));
+    assert_eq!(source(&forward.pools[0].policies, "timeouts.idle"), ("5m".to_owned(), "default"));
     assert_eq!(source(&forward.pools[0].policies, "upstream.connect_timeout"), ("1s".to_owned(), "pool"));
     assert_eq!(source(&forward.pools[1].policies, "upstream.connect_timeout"), ("3s".to_owned(), "default"));
 }
@@ -144,8 +147,13 @@ fn the_text_says_the_same_to_people() {
         "requires  python\n",
         "no, lacks python\n",
         "No endpoint may be picked: the answer would be 503.\n",
+        "\nthe request meets\n",
+        "\nan attempt meets\n",
         "  GET /v1 HTTP/1.1\n",
     ] {
         assert!(text.contains(part), "{part:?} is missing in:\n{text}");
+    }
+    for row in [["retry.max_attempts", "2", "route"], ["circuit_breaker.window", "10s", "default"]] {
+        assert!(text.lines().any(|line| line.split_whitespace().eq(row)), "{row:?} is missing in:\n{text}");
     }
 }

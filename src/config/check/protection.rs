@@ -4,7 +4,7 @@ use http::Method;
 
 use super::Report;
 use super::fields::{Side, changes};
-use crate::config::compile::HEALTH_TIMEOUT;
+use crate::config::defaults::HEALTH_TIMEOUT;
 use crate::config::raw::{Health, HttpProbe, Period, Pool};
 use crate::config::shape::{At, List, OrNone, Text};
 

@@ -13,6 +13,5 @@ mod snapshot;
 
 pub(super) use policies::rate_limit_name;
 pub(super) use pool::endpoint_id;
-pub(super) use protection::HEALTH_TIMEOUT;
 pub(super) use route::matcher;
 pub(super) use snapshot::{certificate_files, snapshot};

@@ -4,18 +4,9 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::protection;
-use crate::config::raw;
 use crate::config::shape::{OrNone, Text};
+use crate::config::{defaults, raw};
 use crate::model::{Budget, Bulkhead, Failover, Hedge, Id, Mirror, Overload, Policies, RateKey, RateLimit, Retry};
-
-/// Few enough that the endpoints hardly notice (Dean and Barroso, The Tail at Scale, CACM 56(2), 2013).
-const MAX_EXTRA: f64 = 0.05;
-
-/// Pools are built with room to spare (Envoy's overprovisioning factor): the next one helps when less than 1 / 1.4 of one is left.
-const OVERPROVISIONING: f64 = 1.4;
-
-/// Holds the usual request for an agent; what is copied is kept in memory.
-const MIRROR_BODY: u64 = 64 * 1024;
 
 pub(super) fn policies(raw: &raw::Route) -> Policies {
     let limits = raw.rate_limit.as_ref().map_or(&[][..], |limits| &limits.value.0);
@@ -41,7 +32,7 @@ pub(super) fn implied() -> Policies {
 pub(super) fn bulkhead(name: Id, raw: &raw::Bulkhead) -> Bulkhead {
     let default = raw::Queue::default();
     let queue = raw.queue.as_ref().and_then(OrNone::as_option).map_or(&default, |queue| &queue.0);
-    Bulkhead { name, max_concurrent: raw.max_concurrent.value.0, queue: protection::queue(queue, 0) }
+    Bulkhead { name, max_concurrent: raw.max_concurrent.value.0, queue: protection::queue(queue, defaults::BULKHEAD_CAPACITY) }
 }
 
 pub(super) fn overload(raw: &raw::Overload) -> Overload {
@@ -114,7 +105,7 @@ fn retry(raw: &raw::Retry) -> Retry {
 }
 
 fn hedge(raw: &raw::Hedge) -> Hedge {
-    Hedge { after: raw.after.value, max_extra: raw.max_extra.as_ref().map_or(MAX_EXTRA, |ratio| ratio.value.0) }
+    Hedge { after: raw.after.value, max_extra: raw.max_extra.as_ref().map_or(defaults::HEDGE_MAX_EXTRA, |ratio| ratio.value.0) }
 }
 
 fn rate_limit(raw: &raw::RateLimit, count: usize) -> Option<RateLimit> {
@@ -122,7 +113,7 @@ fn rate_limit(raw: &raw::RateLimit, count: usize) -> Option<RateLimit> {
     Some(RateLimit {
         name: rate_limit_name(raw, count)?,
         requests,
-        per: raw.per.as_ref().map_or(Duration::from_secs(1), |period| period.value.0),
+        per: raw.per.as_ref().map_or(defaults::RATE_LIMIT_PER, |period| period.value.0),
         burst: raw.burst.as_ref().map_or(requests, |burst| burst.value.0),
         key: raw.key.as_ref().map_or(RateKey::Route, |key| key.value.clone()),
     })
@@ -131,14 +122,14 @@ fn rate_limit(raw: &raw::RateLimit, count: usize) -> Option<RateLimit> {
 fn failover(raw: &raw::Failover) -> Failover {
     Failover {
         pools: raw.pools.0.iter().map(|pool| pool.value.clone()).collect(),
-        overprovisioning: raw.overprovisioning.as_ref().map_or(OVERPROVISIONING, |factor| factor.value.0),
+        overprovisioning: raw.overprovisioning.as_ref().map_or(defaults::OVERPROVISIONING, |factor| factor.value.0),
     }
 }
 
 fn mirror(raw: &raw::Mirror) -> Mirror {
     Mirror {
         pool: raw.pool.value.clone(),
-        share: raw.share.as_ref().map_or(1.0, |ratio| ratio.value.0),
-        body_buffer: raw.body_buffer.as_ref().map_or(MIRROR_BODY, |size| size.value.0),
+        share: raw.share.as_ref().map_or(defaults::MIRROR_SHARE, |ratio| ratio.value.0),
+        body_buffer: raw.body_buffer.as_ref().map_or(defaults::MIRROR_BODY, |size| size.value.0),
     }
 }

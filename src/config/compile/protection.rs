@@ -6,28 +6,9 @@ use http::Method;
 
 use super::policies::bounds;
 use super::route::fields;
-use crate::config::raw;
 use crate::config::shape::{List, OrNone, Text};
+use crate::config::{defaults, raw};
 use crate::model::{Breaker, Heal, Health, HttpProbe, JsonField, Outlier, Probe, Protection, Queue};
-
-/// An endpoint that is asked twice a minute hardly notices.
-const INTERVAL: Duration = Duration::from_secs(30);
-
-/// Who is down should be back soon after it is up.
-const UNHEALTHY_INTERVAL: Duration = Duration::from_secs(5);
-
-const HEALTHY_THRESHOLD: u32 = 2;
-
-const UNHEALTHY_THRESHOLD: u32 = 3;
-
-/// Longer than most restarts, so that only who does not come back by itself is healed.
-const HEAL_AFTER: Duration = Duration::from_secs(300);
-
-/// Twice as long, so that an action has time to show.
-const HEAL_COOLDOWN: Duration = Duration::from_secs(600);
-
-/// How long a health check may take when the file does not say.
-pub(in crate::config) const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) fn protection(raw: &raw::Pool) -> Protection {
     Protection {
@@ -126,14 +107,14 @@ fn outlier(raw: &raw::Outlier) -> Outlier {
 
 /// Compiles a health check; `None` when it does not say what is asked, which is an error.
 fn health(raw: &raw::Health) -> Option<Health> {
-    let interval = period(&raw.interval, INTERVAL);
+    let interval = period(&raw.interval, defaults::HEALTH_INTERVAL);
     Some(Health {
         probe: probe(raw)?,
         interval,
-        unhealthy_interval: period(&raw.unhealthy_interval, UNHEALTHY_INTERVAL.min(interval)),
-        timeout: period(&raw.timeout, HEALTH_TIMEOUT),
-        healthy_threshold: count(&raw.healthy_threshold, HEALTHY_THRESHOLD),
-        unhealthy_threshold: count(&raw.unhealthy_threshold, UNHEALTHY_THRESHOLD),
+        unhealthy_interval: period(&raw.unhealthy_interval, defaults::UNHEALTHY_INTERVAL.min(interval)),
+        timeout: period(&raw.timeout, defaults::HEALTH_TIMEOUT),
+        healthy_threshold: count(&raw.healthy_threshold, defaults::HEALTHY_THRESHOLD),
+        unhealthy_threshold: count(&raw.unhealthy_threshold, defaults::UNHEALTHY_THRESHOLD),
         degraded_above: raw.degraded_above.as_ref().and_then(OrNone::as_option).map(|period| period.value.0),
         heal: raw.heal.as_ref().and_then(OrNone::as_option).map(heal),
     })
@@ -153,10 +134,10 @@ fn probe(raw: &raw::Health) -> Option<Probe> {
 fn http_probe(raw: &raw::HttpProbe) -> HttpProbe {
     HttpProbe {
         method: raw.method.as_ref().map_or(Method::GET, |method| method.value.clone()),
-        path: raw.path.as_ref().map_or_else(|| "/health".to_owned(), |path| path.value.0.clone()),
+        path: raw.path.as_ref().map_or_else(|| defaults::HEALTH_PATH.to_owned(), |path| path.value.0.clone()),
         host: raw.host.as_ref().map(|host| host.value.0.clone()),
         headers: fields(&raw.headers),
-        expect: raw.expect.as_ref().map_or_else(|| vec![(200, 299)], |expect| ranges(&expect.value).collect()),
+        expect: raw.expect.as_ref().map_or_else(|| vec![defaults::HEALTH_EXPECT], |expect| ranges(&expect.value).collect()),
         body: raw.body.as_ref().map(|body| body.value.clone()),
         json: raw
             .json
@@ -167,8 +148,8 @@ fn http_probe(raw: &raw::HttpProbe) -> HttpProbe {
 
 fn heal(raw: &raw::Heal) -> Heal {
     Heal {
-        after: period(&raw.after, HEAL_AFTER),
-        cooldown: period(&raw.cooldown, HEAL_COOLDOWN),
+        after: period(&raw.after, defaults::HEAL_AFTER),
+        cooldown: period(&raw.cooldown, defaults::HEAL_COOLDOWN),
         webhook: raw.webhook.value.0.clone(),
         token: raw.token.as_ref().map(|token| token.value.clone()),
     }

@@ -445,11 +445,13 @@ proptest::proptest! {
 
     #[test]
     fn an_example_with_any_part_replaced_is_a_config_or_a_list_of_problems(
-        (from, length) in (0..EXAMPLE.len(), 0_usize..40),
+        example in proptest::sample::select(EXAMPLES),
+        (from, length) in (proptest::prelude::any::<proptest::sample::Index>(), 0_usize..40),
         words in proptest::collection::vec(proptest::sample::select(WORDS), 0..4),
     ) {
-        let mut text = EXAMPLE.as_bytes().to_vec();
-        text.splice(from..(from + length).min(EXAMPLE.len()), words.concat().into_bytes());
+        let from = from.index(example.len());
+        let mut text = example.as_bytes().to_vec();
+        text.splice(from..(from + length).min(example.len()), words.concat().into_bytes());
         let text = String::from_utf8_lossy(&text).into_owned();
         if let Err(errors) = read_text(&text) {
             let problems = errors.problems();
@@ -466,7 +468,11 @@ proptest::proptest! {
     }
 }
 
-const EXAMPLE: &str = include_str!("../../../config/gateway.yaml");
+const EXAMPLES: &[&str] = &[
+    include_str!("../../../config/gateway.yaml"),
+    include_str!("../../../config/full.yaml"),
+    include_str!("../../../config/resilience.yaml"),
+];
 
 /// What a config is made of, and what it should not be made of.
 const WORDS: &[&str] = &[
@@ -510,6 +516,17 @@ const WORDS: &[&str] = &[
     "!!int ",
     "~",
     "none",
+    "off",
+    "p95",
+    "retry:",
+    "hedge:",
+    "rate_limit:",
+    "failover:",
+    "health:",
+    "outlier:",
+    "queue:",
+    "bulkheads:",
+    "200-299",
     "1",
     "-1",
     "0.5",
