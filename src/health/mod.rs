@@ -2,6 +2,8 @@
 //!
 //! Runs on the control side. Its verdicts reach workers as availability bits of `endpoint`, never by calls.
 
+mod active;
+mod exchange;
 mod schedule;
 mod verdict;
 
