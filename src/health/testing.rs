@@ -1,5 +1,6 @@
 //! What the tests of this folder share: settings, and endpoints that answer as they are told.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
@@ -20,7 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
-use crate::model::{Address, Health, Probe, Upstream, UpstreamProtocol, UpstreamTls};
+use crate::model::{Address, EndpointSpec, Health, Probe, Upstream, UpstreamProtocol, UpstreamTls, Weight};
 use crate::upstream::{Lookup, Target, TlsClient, build_tls};
 
 pub(super) type Body = UnsyncBoxBody<Bytes, Infallible>;
@@ -39,6 +40,17 @@ pub(super) fn health() -> Health {
         unhealthy_threshold: 3,
         degraded_above: None,
         heal: None,
+    }
+}
+
+pub(super) fn spec(name: &str, address: &str) -> EndpointSpec {
+    EndpointSpec {
+        id: name.parse().unwrap(),
+        address: address.parse().unwrap(),
+        weight: Weight::ONE,
+        max_connections: None,
+        capabilities: BTreeSet::new(),
+        zone: None,
     }
 }
 

@@ -81,7 +81,7 @@ fn explain(failure: SendFailure, limit: Duration) -> String {
 }
 
 /// Returns what is sent as `Host` to `address` when nobody names another.
-pub(in crate::health) fn host(address: &Address) -> String {
+pub(super) fn host(address: &Address) -> String {
     match address {
         Address::Ip(_) | Address::Name { .. } => address.to_string(),
         Address::Unix(_) => "localhost".to_owned(),
