@@ -43,6 +43,22 @@ impl EndpointSet {
     ///
     /// Of specs with the same id the first counts. An id that is new counts as healthy from `now` on. O(n log n).
     pub fn new(pool: &Id, specs: impl IntoIterator<Item = EndpointSpec>, previous: Option<&Self>, now: Tick) -> Self {
+        Self::build(pool, specs, previous, Some(now))
+    }
+
+    /// Builds the same for a pool with health checks: an id that is new is not healthy before a check has said so.
+    ///
+    /// It may get requests all the same, as its availability is another matter; with slow start, the least share of them.
+    pub fn unproven(pool: &Id, specs: impl IntoIterator<Item = EndpointSpec>, previous: Option<&Self>) -> Self {
+        Self::build(pool, specs, previous, None)
+    }
+
+    fn build(
+        pool: &Id,
+        specs: impl IntoIterator<Item = EndpointSpec>,
+        previous: Option<&Self>,
+        healthy_from: Option<Tick>,
+    ) -> Self {
         static GENERATIONS: AtomicU64 = AtomicU64::new(0);
         let previous = previous.filter(|set| set.pool == *pool);
         let state = previous.map_or_else(Arc::default, |set| Arc::clone(&set.state));
@@ -59,7 +75,9 @@ impl EndpointSet {
                     Some(known) => Arc::new(Endpoint::new(spec, Arc::clone(&known.state), mask)),
                     None => {
                         let learned = State::new(Arc::clone(&state));
-                        learned.mark_healthy(now);
+                        if let Some(now) = healthy_from {
+                            learned.mark_healthy(now);
+                        }
                         Arc::new(Endpoint::new(spec, Arc::new(learned), mask))
                     }
                 }

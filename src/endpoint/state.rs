@@ -1,7 +1,7 @@
 //! An endpoint: what is said of it, and what was learned.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::AcqRel, Ordering::Acquire, Ordering::Relaxed};
 use std::time::Duration;
 
 use tokio::sync::Notify;
@@ -59,6 +59,8 @@ pub struct State {
     vitals: Vitals,
     /// In hundredths.
     weight_override: AtomicU32,
+    /// Owned by `health`.
+    degraded: AtomicBool,
     /// Nanoseconds since the start, plus 1; 0 before the endpoint was healthy.
     healthy_since: AtomicU64,
     serial: Serial,
@@ -86,9 +88,10 @@ impl Endpoint {
         &self.state.vitals
     }
 
-    /// Returns its weight: an operator's, or the description's.
+    /// Returns its weight: an operator's, or the description's; half of it while the endpoint is degraded, but never 0 for that.
     pub fn weight(&self) -> Weight {
-        self.state.weight_override().unwrap_or(self.spec.weight)
+        let full = self.state.weight_override().unwrap_or(self.spec.weight);
+        if self.state.is_degraded() { Weight::from_hundredths(full.hundredths().div_ceil(2)) } else { full }
     }
 
     /// Tells whether a slot is free; one load, and out of date at once.
@@ -139,6 +142,7 @@ impl State {
             availability: Availability::default(),
             vitals: Vitals::default(),
             weight_override: AtomicU32::new(NO_OVERRIDE),
+            degraded: AtomicBool::new(false),
             healthy_since: AtomicU64::new(0),
             serial: Serial::next(),
             pool,
@@ -181,6 +185,22 @@ impl State {
         if self.weight_override.swap(hundredths, AcqRel) != hundredths {
             self.pool.bump();
         }
+    }
+
+    /// Tells whether the endpoint counts for half, as health checks found it slow or it said so.
+    pub fn is_degraded(&self) -> bool {
+        self.degraded.load(Acquire)
+    }
+
+    /// Begins or ends that the endpoint counts for half, tells pickers, and returns whether that changed anything.
+    ///
+    /// It works through the weight, as slow start does: strategies that know no weight are not touched by it.
+    pub fn set_degraded(&self, degraded: bool) -> bool {
+        let changed = self.degraded.swap(degraded, AcqRel) != degraded;
+        if changed {
+            self.pool.bump();
+        }
+        changed
     }
 
     /// Notes that the endpoint is healthy; only the first time counts, and slow start begins there.

@@ -71,6 +71,8 @@ pub struct Vitals {
     completed: AtomicU64,
     failed: AtomicU64,
     aborted: AtomicU64,
+    /// Failures since the last success.
+    failed_in_a_row: AtomicU32,
     first_byte: PeakEwma,
     /// Nanoseconds since the start, 0 when never parked.
     parked_until: AtomicU64,
@@ -100,6 +102,11 @@ impl Vitals {
         }
     }
 
+    /// Returns how many attempts have failed since one was served well.
+    pub fn failed_in_a_row(&self) -> u32 {
+        self.failed_in_a_row.load(Relaxed)
+    }
+
     /// Returns the peak EWMA of the time to first byte in seconds, `None` while unmeasured.
     pub fn first_byte(&self, now: Tick) -> Option<Reading> {
         self.first_byte.read(DECAY, now)
@@ -113,6 +120,11 @@ impl Vitals {
     /// Returns the mean of the last 100 response times, from the pick to the last byte, in seconds; `None` without any.
     pub fn mean_response_time(&self) -> Option<f64> {
         self.response_times.mean().map(|micros| micros / 1e6)
+    }
+
+    /// Returns the median of the `last` response times (at most 100 are kept), from the pick to the last byte; `None` without any.
+    pub fn median_response_time(&self, last: usize) -> Option<Duration> {
+        self.response_times.median(last).map(|micros| Duration::from_micros(micros.into()))
     }
 
     /// Returns the share of failures in the last 100 verdicts, 0 without any.
@@ -179,12 +191,17 @@ impl Vitals {
 
     pub(super) fn complete(&self, response_time: Duration) {
         self.completed.fetch_add(1, Relaxed);
+        // Read first: a store for each success would take the line from every other worker.
+        if self.failed_in_a_row.load(Relaxed) != 0 {
+            self.failed_in_a_row.store(0, Relaxed);
+        }
         self.failures.push(0);
         self.response_times.push(u32::try_from(response_time.as_micros()).unwrap_or(u32::MAX));
     }
 
     pub(super) fn fail(&self) {
         self.failed.fetch_add(1, Relaxed);
+        self.failed_in_a_row.fetch_add(1, Relaxed);
         self.failures.push(1);
     }
 
@@ -235,6 +252,27 @@ mod tests {
         assert_eq!(vitals.reported(at(1)).map(|load| load.utilisation), Some(0.0));
         vitals.report(LoadReport { cpu: f64::INFINITY, ..LoadReport::default() }, at(1));
         assert!(vitals.reported(at(1)).is_some_and(|load| load.utilisation.is_finite()));
+    }
+
+    #[test]
+    fn failures_in_a_row_end_with_a_success_and_not_with_an_abort() {
+        let vitals = Vitals::default();
+        (0..3).for_each(|_| vitals.fail());
+        vitals.abort();
+        assert_eq!(vitals.failed_in_a_row(), 3);
+        vitals.complete(Duration::from_millis(5));
+        assert_eq!(vitals.failed_in_a_row(), 0);
+        vitals.fail();
+        assert_eq!(vitals.failed_in_a_row(), 1);
+    }
+
+    #[test]
+    fn the_median_response_time_is_of_the_last_ones() {
+        let vitals = Vitals::default();
+        assert_eq!(vitals.median_response_time(100), None);
+        [5, 5, 5, 90, 90].iter().for_each(|&millis| vitals.complete(Duration::from_millis(millis)));
+        assert_eq!(vitals.median_response_time(100), Some(Duration::from_millis(5)));
+        assert_eq!(vitals.median_response_time(2), Some(Duration::from_millis(90)));
     }
 
     #[test]

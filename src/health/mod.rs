@@ -1,3 +1,21 @@
 //! Whether endpoints are well: active checks, ejection of outliers, the clock of the breakers, self-healing.
 //!
 //! Runs on the control side. Its verdicts reach workers as availability bits of `endpoint`, never by calls.
+
+mod active;
+mod exchange;
+mod guard;
+mod heal;
+mod monitor;
+mod passive;
+mod schedule;
+mod verdict;
+
+#[cfg(test)]
+mod testing;
+
+pub use guard::{Alarm, Guard, Judge, Rounds};
+pub use heal::{Webhook, WebhookError};
+pub use monitor::{CheckReport, Counters, EndpointReport, Monitor, Plan, Report, Summary, Watch, Watched};
+pub use passive::{Sample, Sampler};
+pub use verdict::{Change, Checked, Entry, Finding, First, HISTORY, Standing, Verdict};

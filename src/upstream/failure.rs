@@ -76,7 +76,7 @@ pub(super) fn unprocessed(error: &hyper::Error) -> bool {
 }
 
 /// Writes `error` and its sources in one line.
-pub(super) fn chain(error: &dyn Error) -> String {
+pub(crate) fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut next = error.source();
     while let Some(cause) = next {

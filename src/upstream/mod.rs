@@ -14,6 +14,7 @@ mod tls;
 
 pub use connections::{Connections, Exchange, Lease, RequestBody, Stats};
 pub use dial::{Lookup, connect};
+pub(crate) use failure::chain;
 pub use failure::{SendFailure, body_reason};
 pub use stream::{Socket, Stream};
 pub use target::{Target, TargetTls};

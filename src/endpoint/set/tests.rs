@@ -140,3 +140,41 @@ fn slow_start_is_linear_from_a_tenth() {
     state.mark_healthy(START + Duration::from_secs(70));
     assert_eq!(state.healthy_since(), Some(START + Duration::from_secs(5)));
 }
+
+#[test]
+fn a_degraded_endpoint_counts_for_half_and_never_for_nothing() {
+    let full = |hundredths| EndpointSpec { weight: Weight::from_hundredths(hundredths), ..spec("a") };
+    for (weight, half) in [(100, 50), (101, 51), (1, 1), (0, 0)] {
+        let set = set([full(weight)], None);
+        let (endpoint, before) = (&set.endpoints()[0], set.stamp());
+        assert!(endpoint.state.set_degraded(true));
+        assert!(!endpoint.state.set_degraded(true));
+        assert_eq!(endpoint.weight(), Weight::from_hundredths(half));
+        let during = set.stamp();
+        assert_ne!(before, during);
+        assert!(endpoint.state.set_degraded(false));
+        assert_eq!(endpoint.weight(), Weight::from_hundredths(weight));
+        assert_ne!(during, set.stamp());
+    }
+}
+
+#[test]
+fn an_operators_weight_is_halved_too() {
+    let set = set([spec("a")], None);
+    let endpoint = &set.endpoints()[0];
+    endpoint.state.override_weight(Some(Weight::from_hundredths(400)));
+    endpoint.state.set_degraded(true);
+    assert_eq!((endpoint.weight(), endpoint.state.is_degraded()), (Weight::from_hundredths(200), true));
+}
+
+#[test]
+fn an_unproven_endpoint_starts_slowly_from_the_moment_it_is_marked() {
+    let old = set([spec("a")], None);
+    let new = EndpointSet::unproven(&id("pool"), [spec("a"), spec("b")], Some(&old));
+    let [a, b] = [0, 1].map(|index| &new.endpoints()[index].state);
+    assert_eq!((a.healthy_since(), b.healthy_since()), (Some(START), None));
+    let late = START + Duration::from_secs(100);
+    assert_eq!(b.ramp_percent(Some(Duration::from_secs(10)), late), 10);
+    b.mark_healthy(late);
+    assert_eq!(b.ramp_percent(Some(Duration::from_secs(10)), late + Duration::from_secs(10)), 100);
+}

@@ -1,0 +1,149 @@
+//! One request and its answer over a stream of its own.
+//!
+//! No task is spawned: the connection is driven by the future that asks, so that dropping it (at a timeout, with its monitor) leaves
+//! nothing behind, also when the other side hangs. That is why HTTP/2 is spoken with `h2` here, as hyper's client needs an executor.
+//! Deliberately not here: dialling, and what an answer means.
+
+use std::future::Future;
+use std::pin::pin;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, response};
+use http_body_util::{BodyExt, Full};
+use hyper_util::rt::TokioIo;
+
+use crate::model::UpstreamProtocol;
+use crate::upstream::{Stream, chain};
+
+/// How much of an answer's body is read: a health page, not a download.
+pub(super) const MAX_BODY: usize = 64 * 1024;
+
+/// Bytes of an answer's head.
+const MAX_HEAD: u32 = 64 * 1024;
+
+/// What is spoken over a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Spoken {
+    H1,
+    H2,
+}
+
+/// An answer, as far as it was read.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) head: response::Parts,
+    /// The first [`MAX_BODY`] bytes at most; empty when the body was not wanted.
+    pub(super) body: Bytes,
+    pub(super) trailers: HeaderMap,
+}
+
+impl Spoken {
+    /// Returns what an endpoint with this setting speaks over `stream`.
+    pub(super) fn over(stream: &Stream, protocol: UpstreamProtocol) -> Self {
+        match protocol {
+            UpstreamProtocol::Http1 => Self::H1,
+            UpstreamProtocol::Http2 => Self::H2,
+            UpstreamProtocol::Auto if stream.alpn() == Some(b"h2") => Self::H2,
+            UpstreamProtocol::Auto => Self::H1,
+        }
+    }
+}
+
+/// Sends `request` and reads the answer, with its body when `wants_body` says so of the head; the error is one line.
+///
+/// The request's target is in the form that the protocol needs: absolute for HTTP/2. Has no deadline of its own. Cancel safe.
+pub(super) async fn exchange(
+    stream: Stream,
+    spoken: Spoken,
+    request: Request<Bytes>,
+    wants_body: impl Fn(&response::Parts) -> bool,
+) -> Result<Answer, String> {
+    match spoken {
+        Spoken::H1 => over_h1(stream, request, wants_body).await,
+        Spoken::H2 => over_h2(stream, request, wants_body).await,
+    }
+}
+
+async fn over_h1(stream: Stream, request: Request<Bytes>, wants_body: impl Fn(&response::Parts) -> bool) -> Result<Answer, String> {
+    let mut builder = hyper::client::conn::http1::Builder::new();
+    builder.max_buf_size(MAX_HEAD as usize);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| h1_error(&error))?;
+    let asking = async {
+        let response = sender.send_request(request.map(Full::new)).await.map_err(|error| h1_error(&error))?;
+        let (head, mut incoming) = response.into_parts();
+        let mut body = BytesMut::new();
+        let mut trailers = HeaderMap::new();
+        while wants_body(&head) && body.len() < MAX_BODY {
+            let Some(frame) = incoming.frame().await else { break };
+            match frame.map_err(|error| h1_error(&error))?.into_data() {
+                Ok(data) => body.extend_from_slice(&data),
+                Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
+            }
+        }
+        body.truncate(MAX_BODY);
+        Ok(Answer { head, body: body.freeze(), trailers })
+    };
+    beside(connection, asking).await
+}
+
+async fn over_h2(stream: Stream, request: Request<Bytes>, wants_body: impl Fn(&response::Parts) -> bool) -> Result<Answer, String> {
+    let mut builder = h2::client::Builder::new();
+    builder.enable_push(false).max_header_list_size(MAX_HEAD);
+    let (sender, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(|error| h2_error(&error))?;
+    let asking = async {
+        let (head, content) = request.into_parts();
+        let mut sender = sender.ready().await.map_err(|error| h2_error(&error))?;
+        let is_empty = content.is_empty();
+        let (response, mut upload) =
+            sender.send_request(Request::from_parts(head, ()), is_empty).map_err(|error| h2_error(&error))?;
+        if !is_empty {
+            upload.send_data(content, true).map_err(|error| h2_error(&error))?;
+        }
+        let (head, mut incoming) = response.await.map_err(|error| h2_error(&error))?.into_parts();
+        let mut body = BytesMut::new();
+        let mut trailers = HeaderMap::new();
+        if wants_body(&head) {
+            while body.len() < MAX_BODY
+                && let Some(data) = incoming.data().await
+            {
+                let data = data.map_err(|error| h2_error(&error))?;
+                body.extend_from_slice(&data);
+                // Fails only for a stream that has ended, which the next frame shows.
+                let _ = incoming.flow_control().release_capacity(data.len());
+            }
+            // Trailers come after the whole body only.
+            if body.len() < MAX_BODY {
+                trailers = incoming.trailers().await.map_err(|error| h2_error(&error))?.unwrap_or_default();
+            }
+        }
+        body.truncate(MAX_BODY);
+        Ok(Answer { head, body: body.freeze(), trailers })
+    };
+    beside(connection, asking).await
+}
+
+/// Drives a connection while `asking` runs over it.
+async fn beside<T>(connection: impl Future, asking: impl Future<Output = T>) -> T {
+    let mut asking = pin!(asking);
+    // Cancel safe: `asking` goes on below when the connection has ended, with what it had received or why it ended.
+    tokio::select! {
+        biased;
+        done = &mut asking => return done,
+        _ = connection => {}
+    }
+    asking.await
+}
+
+fn h1_error(error: &hyper::Error) -> String {
+    if error.is_parse() {
+        format!("the answer is not HTTP/1.1: {}", chain(error))
+    } else if error.is_incomplete_message() || error.is_canceled() || error.is_closed() {
+        "the connection was closed before the whole answer".to_owned()
+    } else {
+        format!("the connection broke: {}", chain(error))
+    }
+}
+
+fn h2_error(error: &h2::Error) -> String {
+    format!("HTTP/2 failed: {}", chain(error))
+}

@@ -1,0 +1,292 @@
+//! The clock of a pool's breakers and of the ejection of its outliers: one task that waits for the next moment at which something is due.
+//!
+//! A breaker that opens rings; until then, and while all are closed, the task sleeps from one judgement of outliers to the next.
+//! Deliberately not here: the machines themselves, which are `resilience`'s and reach this task as [`Alarm`] and [`Judge`].
+
+use std::fmt;
+use std::future::pending;
+use std::pin::pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio::time::sleep;
+
+use super::passive::{Sample, Sampler};
+use crate::endpoint::Endpoint;
+use crate::kit::clock::{self, Tick};
+
+/// The shortest sleep: a machine that is due again at once must not keep a thread busy.
+const MIN_SLEEP: Duration = Duration::from_millis(1);
+
+/// A machine that changes by itself when time has passed, such as an open breaker.
+pub trait Alarm {
+    /// Does what is due by `now`, and returns when it wants to be woken next.
+    fn wake(&self, now: Tick) -> Option<Tick>;
+}
+
+/// Whoever ejects endpoints that are worse than their peers, and lets them return.
+pub trait Judge {
+    /// Looks at the pool; `samples` are in the order of `endpoints`.
+    fn judge(&self, endpoints: &[Arc<Endpoint>], samples: &[Sample], now: Tick);
+}
+
+/// What a guard looks after.
+#[derive(Clone, Default)]
+pub struct Rounds {
+    /// The breakers.
+    pub alarms: Vec<Arc<dyn Alarm + Send + Sync>>,
+    /// The endpoints, for the judge.
+    pub endpoints: Vec<Arc<Endpoint>>,
+    /// The judge, and how often it looks; `None` is off.
+    pub judge: Option<(Arc<dyn Judge + Send + Sync>, Duration)>,
+}
+
+/// The running clock of one pool; dropped, it stands still.
+#[derive(Debug)]
+pub struct Guard {
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    rounds: Mutex<Arc<Rounds>>,
+    /// Rung by a machine whose time has changed.
+    bell: Arc<Notify>,
+    changed: Notify,
+}
+
+impl fmt::Debug for Rounds {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let interval = self.judge.as_ref().map(|(_, interval)| interval);
+        f.debug_struct("Rounds").field("alarms", &self.alarms.len()).field("interval", &interval).finish_non_exhaustive()
+    }
+}
+
+impl Guard {
+    /// Starts on the present runtime; whoever rings `bell` has the alarms asked again.
+    pub fn start(rounds: Rounds, bell: Arc<Notify>) -> Self {
+        let shared = Arc::new(Shared { rounds: Mutex::new(Arc::new(rounds)), bell, changed: Notify::new() });
+        let task = tokio::spawn(run(Arc::clone(&shared)));
+        Self { shared, task }
+    }
+
+    /// Takes what is to be looked after from now on; the time of the next judgement stays, unless it would be later than the interval says.
+    pub fn update(&self, rounds: Rounds) {
+        *self.shared.rounds.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(rounds);
+        self.shared.changed.notify_one();
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(shared: Arc<Shared>) {
+    let mut session = Session::default();
+    loop {
+        let mut rung = pin!(shared.bell.notified());
+        // Before the alarms are asked, so that a bell in between is not missed.
+        rung.as_mut().enable();
+        let rounds = Arc::clone(&shared.rounds.lock().unwrap_or_else(PoisonError::into_inner));
+        let now = clock::now();
+        let judgement = session.attend(&rounds, now);
+        let wake = rounds.alarms.iter().filter_map(|alarm| alarm.wake(now)).chain(judgement).min();
+        // Every branch is cancel safe: each is only a reason to look again.
+        tokio::select! {
+            () = rung => {}
+            () = shared.changed.notified() => {}
+            () = until(wake, now) => {}
+        }
+    }
+}
+
+/// The samples of the judge, and when it looks next.
+#[derive(Debug, Default)]
+struct Session {
+    sampler: Sampler,
+    next: Option<Tick>,
+}
+
+impl Session {
+    /// Lets the judge look if it is time, and returns when it is time again.
+    fn attend(&mut self, rounds: &Rounds, now: Tick) -> Option<Tick> {
+        let Some((judge, interval)) = &rounds.judge else {
+            *self = Self::default();
+            return None;
+        };
+        match self.next {
+            None => {
+                // Only begins to count: there is nothing to judge yet.
+                self.sampler.sample(&rounds.endpoints);
+                self.next = Some(now + *interval);
+            }
+            Some(next) if next <= now => {
+                judge.judge(&rounds.endpoints, &self.sampler.sample(&rounds.endpoints), now);
+                self.next = Some(now + *interval);
+            }
+            Some(next) => self.next = Some(next.min(now + *interval)),
+        }
+        self.next
+    }
+}
+
+async fn until(wake: Option<Tick>, now: Tick) {
+    match wake {
+        Some(wake) => sleep(wake.since(now).max(MIN_SLEEP)).await,
+        None => pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::endpoint::{Attempt, EndpointSet};
+    use crate::health::testing::spec;
+    use crate::model::{Outcome, Reason};
+
+    /// Wants to be woken at a time, and writes down when it was asked.
+    #[derive(Default)]
+    struct Clock {
+        at: Mutex<Option<Tick>>,
+        asked: Mutex<Vec<Tick>>,
+        rang: Mutex<Vec<Tick>>,
+    }
+
+    impl Alarm for Clock {
+        fn wake(&self, now: Tick) -> Option<Tick> {
+            self.asked.lock().unwrap().push(now);
+            let mut at = self.at.lock().unwrap();
+            if at.is_some_and(|at| at <= now) {
+                self.rang.lock().unwrap().push(now);
+                *at = None;
+            }
+            *at
+        }
+    }
+
+    impl Clock {
+        fn set(&self, at: Tick) {
+            *self.at.lock().unwrap() = Some(at);
+        }
+
+        fn rang(&self) -> Vec<Tick> {
+            self.rang.lock().unwrap().clone()
+        }
+    }
+
+    #[derive(Default)]
+    struct Notes(Mutex<Vec<(Tick, Vec<u64>)>>);
+
+    impl Judge for Notes {
+        fn judge(&self, endpoints: &[Arc<Endpoint>], samples: &[Sample], now: Tick) {
+            assert!(endpoints.iter().map(|e| e.serial()).eq(samples.iter().map(|s| s.serial)));
+            self.0.lock().unwrap().push((now, samples.iter().map(|sample| sample.attempts).collect()));
+        }
+    }
+
+    fn secs(secs: u64) -> Duration {
+        Duration::from_secs(secs)
+    }
+
+    /// Lets the guard have its turn; paused time moves only by the sleeps of the test.
+    async fn pass(time: Duration) {
+        sleep(time).await;
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn near(found: Tick, expected: Tick) -> bool {
+        found >= expected && found.since(expected) <= Duration::from_millis(2)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_is_woken_when_its_time_has_come_and_not_before() {
+        let start = clock::now();
+        let (late, early) = (Arc::new(Clock::default()), Arc::new(Clock::default()));
+        late.set(start + secs(60));
+        early.set(start + secs(20));
+        let _guard = Guard::start(Rounds { alarms: vec![late.clone(), early.clone()], ..Rounds::default() }, Arc::default());
+        pass(secs(19)).await;
+        assert!(early.rang().is_empty());
+        pass(secs(100)).await;
+        assert!(near(early.rang()[0], start + secs(20)) && near(late.rang()[0], start + secs(60)));
+        let asked = late.asked.lock().unwrap().len();
+        assert!(asked <= 4, "asked {asked} times for two alarms");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_bell_has_the_alarms_asked_again() {
+        let (alarm, bell) = (Arc::new(Clock::default()), Arc::new(Notify::new()));
+        let _guard = Guard::start(Rounds { alarms: vec![alarm.clone()], ..Rounds::default() }, Arc::clone(&bell));
+        pass(secs(10)).await;
+        let now = clock::now();
+        alarm.set(now + secs(5));
+        bell.notify_one();
+        pass(secs(6)).await;
+        assert!(alarm.rang().len() == 1 && near(alarm.rang()[0], now + secs(5)));
+        alarm.set(now + secs(8));
+        bell.notify_waiters();
+        pass(secs(6)).await;
+        assert!(near(alarm.rang()[1], now + secs(8)));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_judge_looks_once_in_each_interval_at_what_has_happened_in_it() {
+        let set = EndpointSet::new(&"pool".parse().unwrap(), [spec("a", "10.0.0.1:80")], None, clock::now());
+        let judge = Arc::new(Notes::default());
+        let endpoints = set.endpoints().to_vec();
+        let rounds = |interval| Rounds {
+            alarms: Vec::new(),
+            endpoints: endpoints.clone(),
+            judge: Some((judge.clone() as Arc<dyn Judge + Send + Sync>, interval)),
+        };
+        let fail = |times: u64| {
+            for _ in 0..times {
+                Attempt::begin(Arc::clone(&endpoints[0]), clock::now())
+                    .finish(Outcome::Failed(Reason::ConnectFailed), clock::now());
+            }
+        };
+        let start = clock::now();
+        fail(50);
+        let guard = Guard::start(rounds(secs(10)), Arc::default());
+        pass(secs(1)).await;
+        fail(3);
+        pass(secs(10)).await;
+        fail(4);
+        // An update alone does not put the judgement off.
+        guard.update(rounds(secs(10)));
+        pass(secs(10)).await;
+        let seen = judge.0.lock().unwrap().clone();
+        assert_eq!(seen.iter().map(|(_, attempts)| attempts.as_slice()).collect::<Vec<_>>(), [[3], [4]]);
+        assert!(near(seen[0].0, start + secs(10)) && near(seen[1].0, start + secs(20)));
+        guard.update(rounds(secs(2)));
+        pass(secs(3)).await;
+        assert_eq!(judge.0.lock().unwrap().len(), 3);
+        guard.update(Rounds::default());
+        pass(secs(100)).await;
+        assert_eq!(judge.0.lock().unwrap().len(), 3);
+        drop(guard);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_alarm_that_is_always_due_does_not_spin() {
+        struct Hasty(Mutex<u32>);
+        impl Alarm for Hasty {
+            fn wake(&self, now: Tick) -> Option<Tick> {
+                *self.0.lock().unwrap() += 1;
+                Some(now)
+            }
+        }
+        let hasty = Arc::new(Hasty(Mutex::new(0)));
+        let _guard = Guard::start(Rounds { alarms: vec![hasty.clone()], ..Rounds::default() }, Arc::default());
+        pass(Duration::from_millis(100)).await;
+        let asked = *hasty.0.lock().unwrap();
+        assert!((20..=110).contains(&asked), "asked {asked} times in 100 ms");
+    }
+}
