@@ -70,13 +70,15 @@ mod tests {
 
     #[test]
     fn tiers_take_over_by_degrees() {
-        // The first five rows are those of Envoy's documentation.
+        // The first seven rows are in Envoy's documentation, in whole percent.
         for (available, expected) in [
             (vec![1.0, 1.0], vec![1000, 0]),
             (vec![0.72, 1.0], vec![1000, 0]),
             (vec![0.71, 1.0], vec![994, 6]),
             (vec![0.5, 1.0], vec![700, 300]),
             (vec![0.25, 0.25], vec![500, 500]),
+            (vec![0.25, 0.25, 1.0], vec![350, 350, 300]),
+            (vec![0.25, 0.25, 0.2], vec![357, 357, 286]),
             (vec![0.25, 0.1, 1.0], vec![350, 140, 510]),
             (vec![0.0, 0.0, 0.1], vec![0, 0, 1000]),
             (vec![0.0, 0.0], vec![1000, 0]),
@@ -101,6 +103,7 @@ mod tests {
         for (point, tier) in [(0.0, 0), (0.349, 0), (0.351, 2), (0.489, 2), (0.491, 3), (0.999_999, 3), (1.0, 3), (f64::NAN, 3)] {
             assert_eq!(choose(&shares, point), tier, "{point}");
         }
+        assert_eq!(choose(&super::shares(&[0.0, 1.0], 1.4), 0.0), 1, "a tier without a share has no point, not even the first");
     }
 
     fn tiers() -> impl Strategy<Value = Vec<f64>> {

@@ -184,7 +184,7 @@ impl Breaker {
 
     /// Adds a success to those that gather in one bucket; `false` when the machine must take in the last ones first.
     fn gather(&self, now: Tick) -> bool {
-        let bucket = now.as_nanos() / self.bucket_nanos.load(Relaxed) << COUNT_BITS;
+        let bucket = (now.as_nanos() / self.bucket_nanos.load(Relaxed)) << COUNT_BITS;
         let mut pending = self.pending.load(Relaxed);
         loop {
             let grown = match pending & COUNT {
@@ -221,7 +221,7 @@ impl Breaker {
 impl Inner {
     fn mode(&self) -> u64 {
         let is_closed = matches!(self.machine.state(), State::Closed);
-        u64::from(self.machine.period()) << 32 | if is_closed { CLOSED } else { 0 } | if self.is_on { 0 } else { OFF }
+        (u64::from(self.machine.period()) << 32) | if is_closed { CLOSED } else { 0 } | if self.is_on { 0 } else { OFF }
     }
 }
 

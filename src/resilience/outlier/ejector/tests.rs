@@ -179,7 +179,10 @@ fn the_report_says_why_and_for_how_long() {
     assert_eq!(ejector.report(samples[1].serial, at(10)), nothing);
 }
 
-fn intervals() -> impl Strategy<Value = Vec<Vec<(bool, u64, u64, u32, u64)>>> {
+/// Eligible, attempts, successes, failures in a row, milliseconds.
+type Figures = (bool, u64, u64, u32, u64);
+
+fn intervals() -> impl Strategy<Value = Vec<Vec<Figures>>> {
     let endpoint = (any::<bool>(), 0_u64..300, 0_u64..300, 0_u32..9, 0_u64..1000);
     prop::collection::vec(prop::collection::vec(endpoint, 9), 1..25)
 }

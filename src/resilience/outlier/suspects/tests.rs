@@ -142,10 +142,13 @@ fn the_reason_is_told_with_its_figures() {
 
 proptest! {
     #[test]
-    fn equals_are_never_suspects(n in 1_usize..20, attempts in 1_u64..100_000, share in 0.0_f64..=1.0, ms in 0_u64..10_000) {
+    fn equals_are_never_suspects(
+        n in 5_usize..20, attempts in 100_u64..100_000, share in 0.0_f64..=1.0, ms in 0_u64..10_000, deviations in 0.001_f64..2.0,
+    ) {
         let successes = (attempts as f64 * share) as u64;
         let sample = Sample { attempts, successes, median_latency: Some(Duration::from_millis(ms)), ..blank() };
-        prop_assert_eq!(found(&Outlier::default(), vec![sample; n]), []);
+        let settings = Outlier { success_rate_deviations: deviations, ..Outlier::default() };
+        prop_assert_eq!(found(&settings, vec![sample; n]), []);
     }
 
     #[test]
