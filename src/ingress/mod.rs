@@ -4,6 +4,7 @@
 //! (`registry`).
 
 mod accept;
+mod admit;
 mod connection;
 mod forward;
 mod inlet;

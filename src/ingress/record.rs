@@ -14,6 +14,7 @@ use crate::message::body;
 use crate::model::{Outcome, Reason};
 use crate::pool::{Member, Tries};
 use crate::resilience::retry::Skip;
+use crate::resilience::shed::Permit;
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::Ended;
 
@@ -28,6 +29,8 @@ pub(super) struct Record {
     route: Option<Rc<RouteView>>,
     member: Option<Rc<Member>>,
     tries: Tries,
+    /// Its place among the requests of the process.
+    permit: Option<Permit>,
     upload: Option<Rc<body::Progress>>,
     started: Tick,
     first_byte: Option<Duration>,
@@ -60,6 +63,7 @@ impl Record {
             route: None,
             member: None,
             tries: Tries::default(),
+            permit: None,
             upload: None,
             started,
             first_byte: None,
@@ -124,6 +128,11 @@ impl Record {
         self.upload = progress;
     }
 
+    /// It was let in, and leaves when it is written down.
+    pub(super) fn admitted(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
     /// Who was tried last, or answered, and how often it was tried.
     pub(super) fn tried(&mut self, member: Option<Rc<Member>>, tries: Tries) {
         self.member = member;
@@ -160,6 +169,7 @@ impl Record {
 
     fn write(&mut self, outcome: Outcome) {
         self.finished = true;
+        self.permit = None;
         let now = clock::now();
         self.client.seat.watched.progress.end(now);
         let outcome = match (outcome, self.reason) {

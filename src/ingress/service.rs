@@ -1,6 +1,6 @@
 //! A request, from its head to the head of its answer: checked, matched, edited, sent through its route's stack.
 
-use std::convert::Infallible;
+use std::fmt;
 use std::rc::Rc;
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
@@ -9,6 +9,7 @@ use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use tower::Service;
 
+use super::admit::{self, Fields, Turned};
 use super::connection::Client;
 use super::forward::{self, Target};
 use super::leftover;
@@ -16,13 +17,13 @@ use super::limit;
 use super::record::Record;
 use super::reply::{self, ReplyBody};
 use super::upgrade;
-use super::view::{ActionView, Destination, RouteView, View};
+use super::view::{ActionView, RouteView, View};
 use crate::kit::clock;
 use crate::message::body::Upload;
 use crate::message::problem::{Kind, Problem};
 use crate::message::{Refusal, hop, request_id};
 use crate::model::{Failure, Outcome, Reason};
-use crate::pool::{Call, Denied, Reply, Tries};
+use crate::pool::{Call, Denied, Reply, Tier, Tiers, Tries};
 use crate::route::{Matched, Miss, Query};
 
 /// How many attempts a request took, when it took more than one.
@@ -33,13 +34,46 @@ struct Refused {
     failure: Failure,
     detail: std::borrow::Cow<'static, str>,
     tries: Tries,
-    /// For `Allow`, when other methods would be taken.
-    allow: Option<HeaderValue>,
+    /// Further fields of the answer.
+    fields: Fields,
+}
+
+/// How a request is answered here.
+enum Here {
+    /// With an answer.
+    Refused(Refused),
+    /// With a reset of the connection or stream.
+    Reset,
+}
+
+/// Makes hyper end a connection or a stream without an answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reset;
+
+impl fmt::Display for Reset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("reset by an injected fault")
+    }
+}
+
+impl std::error::Error for Reset {}
+
+impl<T: Into<Refused>> From<T> for Here {
+    fn from(refused: T) -> Self {
+        Self::Refused(refused.into())
+    }
+}
+
+impl From<Turned> for Refused {
+    fn from(turned: Turned) -> Self {
+        let Turned { failure, detail, fields } = turned;
+        Self { failure, detail: detail.into(), tries: Tries::default(), fields }
+    }
 }
 
 impl From<Refusal> for Refused {
     fn from(refusal: Refusal) -> Self {
-        Self { failure: refusal.into(), detail: refusal.detail.into(), tries: Tries::default(), allow: None }
+        Self { failure: refusal.into(), detail: refusal.detail.into(), tries: Tries::default(), fields: Fields::new() }
     }
 }
 
@@ -58,7 +92,7 @@ struct Asker {
 }
 
 /// Answers one request of a connection.
-pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Infallible> {
+pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Reset> {
     let index = client.seat.watched.progress.begin();
     let view = client.slot.view();
     let offer = request.extensions().get::<OnUpgrade>().filter(|_| request.version() < Version::HTTP_2).cloned();
@@ -76,7 +110,15 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
         record.head(request.method(), request.uri(), request.version(), request.headers());
         answer(&client, &view, request, record, &mut asker).await
     };
-    let mut response = answered.unwrap_or_else(|(record, refused)| refuse(&view, &asker, refused, record));
+    let mut response = match answered {
+        Ok(response) => response,
+        Err((record, Here::Refused(refused))) => refuse(&view, &asker, refused, record),
+        Err((mut record, Here::Reset)) => {
+            record.failed(Reason::FaultInjected);
+            record.finish(Outcome::Failed(Reason::FaultInjected));
+            return Err(Reset);
+        }
+    };
     last_words(&client, &asker, &mut response);
     if let Some(offer) = offer.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
         leftover::close(client, offer);
@@ -112,8 +154,8 @@ fn refuse(view: &View, asker: &Asker, refused: Refused, mut record: Box<Record>)
     };
     let mut made = problem.respond();
     tell_attempts(made.headers_mut(), refused.tries);
-    if let Some(allow) = refused.allow {
-        made.headers_mut().insert(http::header::ALLOW, allow);
+    for (name, value) in refused.fields {
+        made.headers_mut().insert(name, value);
     }
     if asker.version < Version::HTTP_2 && must_close(refused.failure.reason) {
         made.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
@@ -140,7 +182,7 @@ const fn must_close(reason: Reason) -> bool {
     )
 }
 
-type Answered = Result<Response<ReplyBody>, (Box<Record>, Refused)>;
+type Answered = Result<Response<ReplyBody>, (Box<Record>, Here)>;
 
 async fn answer(
     client: &Client,
@@ -163,11 +205,11 @@ async fn answer(
         Err(refusal) => return Err((record, refusal.into())),
     };
     if view.via.is_loop(request.headers()) {
-        return Err((record, Refused::new(Reason::LoopDetected, "the request has passed this proxy before")));
+        return Err((record, Refused::new(Reason::LoopDetected, "the request has passed this proxy before").into()));
     }
     let (matched, route) = match find(view, &request, &target) {
         Ok(found) => found,
-        Err(refused) => return Err((record, refused)),
+        Err(refused) => return Err((record, refused.into())),
     };
     record.routed(&route);
     match &route.action {
@@ -181,15 +223,26 @@ async fn answer(
                 matched.prefix_len,
             ) {
                 Some(made) => Ok(reply::send_made(made, &asker.method, record)),
-                None => Err((record, Refused::new(Reason::InvalidTarget, "the redirect does not make a valid location"))),
+                None => Err((record, Refused::new(Reason::InvalidTarget, "the redirect does not make a valid location").into())),
             }
         }
         ActionView::Forward { rotation, pools } => {
-            let Some(destination) = pools.get(rotation.borrow_mut().next()) else {
-                return Err((record, Refused::new(Reason::Internal, "the route has no pool")));
+            let tiers = pools.get(rotation.borrow_mut().next());
+            let Some(tiers) = tiers else {
+                return Err((record, Refused::new(Reason::Internal, "the route has no pool").into()));
             };
-            let prepared = Prepared { route: &route, destination, matched, trace: random };
-            pass(client, view, request, &prepared, record).await
+            let standing = match admit::rate(client, view, &route, &request, record.started()) {
+                Ok(standing) => standing,
+                Err(turned) => return Err((record, turned.into())),
+            };
+            let prepared = Prepared { route: &route, tiers, matched, trace: random };
+            let mut answered = pass(client, view, request, &prepared, record).await;
+            match &mut answered {
+                Ok(response) => response.headers_mut().extend(standing),
+                Err((_, Here::Refused(refused))) => refused.fields.extend(standing),
+                Err((_, Here::Reset)) => {}
+            }
+            answered
         }
     }
 }
@@ -211,7 +264,7 @@ fn find(view: &View, request: &Request<Incoming>, target: &Target) -> Result<(Ma
         Err(Miss::Method(allowed)) => {
             let mut refused = Refused::new(Reason::MethodNotAllowed, "a route takes this request with another method only");
             let list = allowed.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
-            refused.allow = HeaderValue::try_from(list).ok();
+            refused.fields.extend(HeaderValue::try_from(list).ok().map(|list| (http::header::ALLOW, list)));
             Err(refused)
         }
     }
@@ -220,7 +273,7 @@ fn find(view: &View, request: &Request<Incoming>, target: &Target) -> Result<(Ma
 /// What was decided about a request before it is sent.
 struct Prepared<'a> {
     route: &'a RouteView,
-    destination: &'a Destination,
+    tiers: &'a Tiers,
     matched: Matched,
     trace: (u128, u64),
 }
@@ -235,10 +288,19 @@ async fn pass(
 ) -> Answered {
     let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if view.limits.request_body.zip(declared).is_some_and(|(limit, declared)| declared > limit) {
-        return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit")));
+        return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit").into()));
     }
-    let source = prepared.destination.hash_key.as_ref();
-    let key = source.and_then(|source| forward::hash_key(source, client, view, &request));
+    match admit::pressure(view, prepared.route) {
+        Ok(permit) => record.admitted(permit),
+        Err(turned) => return Err((record, turned.into())),
+    }
+    // On a session's own point, so that it moves to another tier only when its share of the traffic does.
+    let hash = |tier: &Tier| tier.hash_key.as_ref().and_then(|source| forward::hash_key(source, client, view, &request));
+    let point = |tier: &Tier| hash(tier).map_or_else(fastrand::f64, |key| key as f64 / (u64::MAX as f64 + 1.0));
+    let Some(tier) = prepared.tiers.choose(point) else {
+        return Err((record, Refused::new(Reason::Internal, "the route has no pool").into()));
+    };
+    let key = hash(tier);
     let required = match forward::required(request.headers()) {
         Ok(required) => required,
         Err(refusal) => return Err((record, refusal.into())),
@@ -253,17 +315,21 @@ async fn pass(
     let request = request.map(|body| Upload::new(body, view.limits.request_body, idle));
     record.uploads(request.body().progress());
     let call = Call::new(request, required, key, record.started());
-    let mut stack = prepared.destination.stack.clone();
+    let mut stack = tier.stack.clone();
     match stack.call(call).await {
         Ok(reply) if switches(&reply) && (client_side.is_none() || hop::upgrade_wanted(reply.response.headers()).is_none()) => {
-            Err(bad_switch(reply, record))
+            let (record, refused) = bad_switch(reply, record);
+            Err((record, refused.into()))
         }
         Ok(reply) => Ok(hand_over(view, prepared.route, reply, client_side, record)),
         Err(denied) => {
-            let Denied { failure, detail, member, tries, .. } = denied;
+            let Denied { failure, detail, member, tries, reset, .. } = denied;
             record.tried(member, tries);
+            if reset {
+                return Err((record, Here::Reset));
+            }
             let broken = client.seat.watched.progress.refusal().filter(|_| failure.reason == Reason::RequestBodyBroken);
-            Err((record, broken.map_or_else(|| Refused { failure, detail, tries, allow: None }, Refused::from)))
+            Err((record, broken.map_or_else(|| Refused { failure, detail, tries, fields: Fields::new() }, Refused::from).into()))
         }
     }
 }

@@ -8,12 +8,14 @@ use std::sync::Arc;
 use rustls::ServerConfig;
 use tokio::sync::Notify;
 
+use http::HeaderValue;
+
+use crate::message::rate_limit;
 use crate::message::via::Via;
-use crate::model::{
-    Action, Forwarding, HashKey, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot, Strategy,
-};
-use crate::pool::{self, RouteState, Stack};
+use crate::model::{Action, Forwarding, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot};
+use crate::pool::{self, RouteState, Tiers};
 use crate::registry::{Gate, LiveListener};
+use crate::resilience::shed::Pressure;
 use crate::route::{Rewriter, Rotation, Table};
 use crate::telemetry::access_log;
 use crate::telemetry::metrics::{ListenerCounters, RequestCounters, Shard};
@@ -102,6 +104,7 @@ pub(super) struct View {
     /// The name in `Proxy-Status`.
     pub(super) proxy_name: Rc<str>,
     pub(super) access_log: Option<access_log::Handle>,
+    pub(super) pressure: Arc<Pressure>,
 }
 
 /// Everything that a request of a route needs.
@@ -111,33 +114,21 @@ pub(super) struct RouteView {
     pub(super) rewriter: Rewriter,
     pub(super) action: ActionView,
     pub(super) counters: Arc<RequestCounters>,
+    /// What is shared by all workers.
+    pub(super) state: RouteState,
+    /// The field that says what the limits are, when there are any.
+    pub(super) rate_policy: Option<HeaderValue>,
 }
 
 /// What happens to a request.
 #[derive(Debug)]
 pub(super) enum ActionView {
     /// It goes to one of these pools.
-    Forward { rotation: RefCell<Rotation>, pools: Vec<Destination> },
+    Forward { rotation: RefCell<Rotation>, pools: Vec<Tiers> },
     /// It is sent elsewhere.
     Redirect(Redirect),
     /// It is answered here.
     Respond(Fixed),
-}
-
-/// A pool with the route's policies around it.
-#[derive(Debug)]
-pub(super) struct Destination {
-    pub(super) stack: Stack,
-    /// Where the key of a request comes from, when the pool asks for one.
-    pub(super) hash_key: Option<HashKey>,
-}
-
-impl Destination {
-    fn new(route: &Route, pool: &Rc<pool::Local>, state: &RouteState) -> Self {
-        let model = pool.model();
-        let hashes = model.strategy == Strategy::ConsistentHashing;
-        Self { stack: pool::build(route, pool, state), hash_key: hashes.then(|| model.hash.key.clone()) }
-    }
 }
 
 /// What views are built from.
@@ -145,6 +136,7 @@ pub(super) struct Parts<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) pools: &'a HashMap<Id, Rc<pool::Local>>,
     pub(super) states: &'a BTreeMap<Id, RouteState>,
+    pub(super) pressure: &'a Arc<Pressure>,
     pub(super) metrics: &'a Shard,
     pub(super) access_log: Option<access_log::Handle>,
     pub(super) via: Rc<Via>,
@@ -163,7 +155,8 @@ impl View {
             timeouts: model.timeouts.clone(),
             tls: live.tls.clone(),
             table: live.table.clone(),
-            routes: routes.map(|route| takes(route).then(|| Rc::new(RouteView::new(route, model, parts)))).collect(),
+            routes: routes.map(|route| takes(route).then(|| RouteView::new(route, model, parts).map(Rc::new)).flatten()).collect(),
+            pressure: parts.pressure.clone(),
             counters: parts.metrics.listener(&model.name),
             unrouted: parts.metrics.request(&model.name, None),
             forwarding: parts.snapshot.forwarding.clone(),
@@ -189,26 +182,36 @@ impl View {
 }
 
 impl RouteView {
-    fn new(route: &Arc<Route>, listener: &Listener, parts: &Parts<'_>) -> Self {
+    /// Returns `None` for a route without a state, which no world has.
+    fn new(route: &Arc<Route>, listener: &Listener, parts: &Parts<'_>) -> Option<Self> {
+        let state = parts.states.get(&route.name)?;
         let action = match &route.action {
             Action::Redirect(redirect) => ActionView::Redirect(redirect.clone()),
             Action::Respond(response) => ActionView::Respond(Fixed::new(response)),
             Action::Forward(splits) => {
-                // Every pool that a route names exists, and every route has a state: invariants of the snapshot and the world.
-                let state = parts.states.get(&route.name);
-                let known = splits.iter().filter_map(|split| Some((split.weight, parts.pools.get(&split.pool)?, state?)));
-                let (weights, pools): (Vec<u32>, Vec<_>) =
-                    known.map(|(weight, pool, state)| (weight, Destination::new(route, pool, state))).unzip();
+                // Every pool that a route names exists: an invariant of the snapshot.
+                let policies = &route.policies;
+                let shadow = policies.mirror.as_ref().and_then(|mirror| parts.pools.get(&mirror.pool));
+                let others = policies.failover.as_ref().map_or(&[][..], |failover| &failover.pools);
+                let tiers = |first: &Id| {
+                    let first = parts.pools.get(first);
+                    let pools = first.into_iter().chain(others.iter().filter_map(|pool| parts.pools.get(pool)));
+                    Tiers::new(route, pools, shadow, state)
+                };
+                let (weights, pools): (Vec<u32>, Vec<_>) = splits.iter().map(|split| (split.weight, tiers(&split.pool))).unzip();
                 ActionView::Forward { rotation: RefCell::new(Rotation::new(&weights)), pools }
             }
         };
-        Self {
+        Some(Self {
             model: route.clone(),
             rewriter: Rewriter::new(&route.rewrite),
             action,
             counters: parts.metrics.request(&listener.name, Some(&route.name)),
-        }
+            state: state.clone(),
+            rate_policy: rate_limit::policy(&route.policies.rate_limits),
+        })
     }
+
     /// Takes the rotation of `old` when it turns over the same pools with the same weights.
     fn carry_on(&self, old: &Self) {
         if let (ActionView::Forward { rotation, .. }, ActionView::Forward { rotation: turned, .. }) = (&self.action, &old.action)

@@ -190,6 +190,7 @@ impl Worker {
             snapshot: &world.snapshot,
             pools: &pools,
             states: &world.routes,
+            pressure: &world.pressure,
             metrics: &self.metrics,
             access_log: self.services.access_log.load().as_deref().cloned(),
             via: Rc::new(Via::new(&forwarding.name, self.services.instance)),

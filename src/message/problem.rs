@@ -63,7 +63,7 @@ impl Problem<'_> {
     pub fn respond(&self) -> Response<Bytes> {
         let reason = self.failure.reason;
         let (status, body) = match self.kind {
-            Kind::Plain => (reason.status(), self.document()),
+            Kind::Plain => (self.failure.status(), self.document()),
             // The gRPC library has its own status; a response with a body or another status would hide it.
             Kind::Grpc => (StatusCode::OK, Bytes::new()),
         };
@@ -99,7 +99,7 @@ impl Problem<'_> {
     fn document(&self) -> Bytes {
         let reason = self.failure.reason;
         let document = Document {
-            status: reason.status().as_u16(),
+            status: self.failure.status().as_u16(),
             title: reason.title(),
             detail: self.detail,
             reason,

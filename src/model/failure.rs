@@ -23,12 +23,21 @@ pub struct Failure {
     pub reason: Reason,
     /// How long the client should wait, when waiting can help.
     pub retry_after: Option<Duration>,
+    /// The status of the answer, when it is not the reason's own.
+    pub status: Option<StatusCode>,
 }
 
 impl Failure {
     /// A failure for `reason`, without advice to wait.
     pub const fn new(reason: Reason) -> Self {
-        Self { reason, retry_after: None }
+        Self { reason, retry_after: None, status: None }
+    }
+}
+
+impl Failure {
+    /// Returns the status of the answer.
+    pub fn status(self) -> StatusCode {
+        self.status.unwrap_or_else(|| self.reason.status())
     }
 }
 

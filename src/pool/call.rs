@@ -91,10 +91,14 @@ impl Terms {
         Call { request, required, key, started, end, trying, tried, place: None }
     }
 
-    /// Another call that nobody else watches.
-    pub(super) fn unwatched(mut self) -> Self {
-        self.trying = None;
-        self
+    /// The terms of a call that nobody else watches.
+    pub(super) fn unwatched(self) -> Self {
+        Self { trying: None, ..self }
+    }
+
+    /// The terms of a call that has nothing to do with this one but what it asks for.
+    pub(super) fn alone(self) -> Self {
+        Self { end: None, trying: None, tried: Vec::new(), ..self }
     }
 }
 
@@ -138,6 +142,8 @@ pub struct Denied {
     pub member: Option<Rc<Member>>,
     /// How often it was tried.
     pub tries: Tries,
+    /// Whether the client's connection, or stream, is reset instead of an answer.
+    pub reset: bool,
     /// Whether an endpoint may have seen the request.
     pub(super) sent: bool,
 }
@@ -145,7 +151,7 @@ pub struct Denied {
 impl Denied {
     /// No endpoint was tried.
     pub(super) fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { failure: reason.into(), detail: detail.into(), member: None, tries: Tries::NONE, sent: false }
+        Self { failure: reason.into(), detail: detail.into(), member: None, tries: Tries::NONE, reset: false, sent: false }
     }
 
     /// Waiting so long may help.

@@ -17,7 +17,7 @@ use super::retry::asked;
 use crate::endpoint::{Attempt, LoadReport};
 use crate::kit::clock::{self, Tick};
 use crate::message::load_report::{self, LOAD_REPORT};
-use crate::model::{Failure, Outcome, Reason, Route, RouteTimeouts};
+use crate::model::{Outcome, Reason, Route, RouteTimeouts};
 
 /// Sends a call to the member whose place it has.
 #[derive(Clone, Debug)]
@@ -68,7 +68,7 @@ async fn send(mut place: Place, call: Call, timeouts: Rc<RouteTimeouts>) -> Resu
             if let Some(attempt) = place.attempt() {
                 learn(attempt, head.status, &head.headers, now);
             }
-            let held = Held { lease: exchange.lease, place, upload };
+            let held = Held { lease: exchange.lease, place, upload, slot: None };
             let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 Download::switched(incoming, held)
             } else {
@@ -82,7 +82,7 @@ async fn send(mut place: Place, call: Call, timeouts: Rc<RouteTimeouts>) -> Resu
             let reason = upload.and_then(|progress| progress.cut()).unwrap_or(failure.reason);
             place.ended(Outcome::Failed(reason));
             let detail = Cow::Owned(format!("endpoint {}: {}", member.endpoint.spec.id, failure.detail));
-            Err(Denied { failure: Failure::new(reason), detail, member: Some(member), tries: Tries::ONE, sent: failure.sent })
+            Err(Denied { member: Some(member), tries: Tries::ONE, sent: failure.sent, ..Denied::new(reason, detail) })
         }
     }
 }

@@ -17,9 +17,11 @@ use tokio::time::{Instant, Sleep};
 
 use crate::message::body::{Cut, IdleTimer, Progress, Upload};
 use crate::model::{Outcome, Reason};
+use crate::resilience::bulkhead::Slot;
 use crate::upstream::{self, Lease};
 
 use super::place::Place;
+use super::slow::Slow;
 
 /// Bytes of an answer that nobody will see which are read for the sake of the connection; a new one costs as much.
 const DISCARDED: usize = 64 * 1024;
@@ -32,6 +34,8 @@ const DISCARD_TIME: Duration = Duration::from_secs(1);
 pub(super) struct Held {
     pub(super) lease: Lease<Upload>,
     pub(super) place: Place,
+    /// The bulkhead's.
+    pub(super) slot: Option<Slot>,
     /// How the request's body moves, when there is one.
     pub(super) upload: Option<Rc<Progress>>,
 }
@@ -44,13 +48,15 @@ pub struct Download {
     over: bool,
     idle: IdleTimer,
     end: Option<(Pin<Box<Sleep>>, Reason)>,
+    /// An injected fault.
+    slow: Option<Box<Slow>>,
 }
 
 impl Download {
     pub(super) fn new(incoming: Incoming, held: Held, idle: Option<Duration>, end: Option<(Instant, Reason)>) -> Self {
         let end = end.map(|(end, reason)| (Box::pin(tokio::time::sleep_until(end)), reason));
         let idle = IdleTimer::new(idle, held.upload.clone());
-        let mut body = Self { incoming, held: Some(held), over: false, idle, end };
+        let mut body = Self { incoming, held: Some(held), over: false, idle, end, slow: None };
         // Nobody polls a body that has ended already.
         body.finish_if_ended();
         body
@@ -63,13 +69,27 @@ impl Download {
 
     /// The empty body of a response that switched protocols: it keeps what the tunnel uses until [`Download::finish_switched`].
     pub(super) fn switched(incoming: Incoming, held: Held) -> Self {
-        Self { incoming, held: Some(held), over: true, idle: IdleTimer::new(None, None), end: None }
+        Self { incoming, held: Some(held), over: true, idle: IdleTimer::new(None, None), end: None, slow: None }
     }
 
     /// The tunnel has ended so.
     pub fn finish_switched(mut self, outcome: Outcome) {
         // The connection is not released: it became the tunnel and is gone.
         self.end_attempt(outcome);
+    }
+
+    /// Keeps `slot` to the last byte.
+    pub(super) fn hold(&mut self, slot: Slot) {
+        match &mut self.held {
+            Some(held) => held.slot = Some(slot),
+            // Nothing was to come after the head.
+            None => end_slot(slot, Outcome::Completed, false),
+        }
+    }
+
+    /// Lets at most so many bytes pass in each second.
+    pub(super) fn slow_down(&mut self, bytes_per_sec: u64) {
+        self.slow = Some(Box::new(Slow::new(bytes_per_sec)));
     }
 
     /// Ends an answer that nobody will see, such as one that is tried again: the endpoint has answered, whatever is still to come.
@@ -92,7 +112,10 @@ impl Download {
     }
 
     fn end_attempt(&mut self, outcome: Outcome) -> Option<Lease<Upload>> {
-        let Held { lease, mut place, .. } = self.held.take()?;
+        let Held { lease, mut place, slot, .. } = self.held.take()?;
+        if let Some(slot) = slot {
+            end_slot(slot, outcome, place.is_failure());
+        }
         place.ended(outcome);
         Some(lease)
     }
@@ -115,20 +138,8 @@ impl Download {
         Cut(reason)
     }
 
-    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
-        match &mut self.end {
-            Some((sleep, reason)) if self.held.is_some() => sleep.as_mut().poll(cx).map(|()| *reason),
-            _ => Poll::Pending,
-        }
-    }
-}
-
-impl Body for Download {
-    type Data = Bytes;
-    type Error = Cut;
-
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
-        let this = &mut *self;
+    fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = self;
         // First: an endpoint that always has a frame ready must not outlast its time.
         if let Poll::Ready(reason) = this.poll_end(cx) {
             return Poll::Ready(Some(Err(this.cut(reason))));
@@ -158,12 +169,57 @@ impl Body for Download {
         }
     }
 
+    fn poll_slowly(&mut self, slow: &mut Slow, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        if !slow.holds() {
+            match std::task::ready!(self.poll_next(cx)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => slow.push(data),
+                    Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                },
+                other => return Poll::Ready(other),
+            }
+        }
+        slow.poll_part(cx).map(|part| Some(Ok(Frame::data(part))))
+    }
+
+    fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        match &mut self.end {
+            Some((sleep, reason)) if self.held.is_some() => sleep.as_mut().poll(cx).map(|()| *reason),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+fn end_slot(slot: Slot, outcome: Outcome, is_failure: bool) {
+    match outcome {
+        Outcome::Completed if !is_failure => slot.completed(),
+        Outcome::Completed | Outcome::Failed(_) | Outcome::Truncated(_) => slot.failed(),
+        Outcome::Aborted => drop(slot),
+    }
+}
+
+impl Body for Download {
+    type Data = Bytes;
+    type Error = Cut;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let this = &mut *self;
+        let Some(mut slow) = this.slow.take() else { return this.poll_next(cx) };
+        let polled = this.poll_slowly(&mut slow, cx);
+        this.slow = Some(slow);
+        polled
+    }
+
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream()
+        self.incoming.is_end_stream() && self.slow.as_ref().is_none_or(|slow| !slow.holds())
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.slow {
+            None => self.incoming.size_hint(),
+            // What is held back is no longer the body's to tell.
+            Some(_) => SizeHint::default(),
+        }
     }
 }
 

@@ -3,18 +3,24 @@
 //! Everything here belongs to one worker and is shared by `Rc`; what workers share are the atomics behind
 //! [`Endpoint`](crate::endpoint::Endpoint). Deliberately not here: where endpoints come from (`discovery`, `registry`).
 
+mod bulkhead;
 mod call;
 mod deadline;
 mod dispatch;
 mod download;
+mod fault;
+mod hedge;
 mod local;
 mod member;
+mod mirror;
 mod place;
 mod retry;
 mod route_state;
 mod seat;
+mod slow;
 mod spare;
 mod stack;
+mod tiers;
 
 pub use call::{Call, Denied, Reply, Tries};
 pub use dispatch::Dispatch;
@@ -22,4 +28,5 @@ pub use download::Download;
 pub use local::{Local, Shared};
 pub use member::Member;
 pub use route_state::RouteState;
-pub use stack::{Stack, build};
+pub use stack::Stack;
+pub use tiers::{Tier, Tiers};

@@ -17,7 +17,9 @@ use crate::resilience::breaker::Pass;
 #[derive(Debug)]
 pub(super) struct Place {
     member: Rc<Member>,
-    running: Option<(Attempt, Pass)>,
+    running: Option<Attempt>,
+    /// Owed to the breaker until it has been told.
+    pass: Option<Pass>,
     status: Option<StatusCode>,
     end: Option<(Instant, Reason)>,
 }
@@ -31,7 +33,7 @@ impl Place {
     /// Uses a slot that has been taken already, as the member's breaker allows.
     pub(super) fn with(member: &Rc<Member>, attempt: Attempt, now: Tick) -> Option<Self> {
         match member.breaker.admit(now) {
-            Some(pass) => Some(Self { member: member.clone(), running: Some((attempt, pass)), status: None, end: None }),
+            Some(pass) => Some(Self { member: member.clone(), running: Some(attempt), pass: Some(pass), status: None, end: None }),
             None => {
                 attempt.withdraw();
                 member.queue.freed(&member.endpoint, now);
@@ -46,7 +48,7 @@ impl Place {
 
     /// Returns the attempt while it runs.
     pub(super) fn attempt(&self) -> Option<&Attempt> {
-        self.running.as_ref().map(|(attempt, _)| attempt)
+        self.running.as_ref()
     }
 
     /// An end that comes by itself makes it a failure for `reason`.
@@ -57,23 +59,38 @@ impl Place {
     /// The head of an answer is here.
     pub(super) fn answered(&mut self, status: StatusCode, reused: bool, now: Tick) {
         self.status = Some(status);
-        if let Some((attempt, _)) = &mut self.running {
+        if let Some(attempt) = &mut self.running {
             attempt.response(status, now);
             self.member.counters.answered(now.since(attempt.started()), reused);
         }
+        // A probe has done its work with a good head: the answer may stream for an hour, and nobody else is let in before.
+        if self.pass.is_some_and(Pass::is_probe) && !self.member.breaker.is_failure(status.as_u16()) {
+            self.tell_breaker(Outcome::Completed, now);
+        }
+    }
+
+    /// Tells whether the answer says that the endpoint failed.
+    pub(super) fn is_failure(&self) -> bool {
+        self.status.is_some_and(|status| status.is_server_error())
     }
 
     /// It has ended so; only the first time counts.
     pub(super) fn ended(&mut self, outcome: Outcome) {
-        let Some((attempt, pass)) = self.running.take() else { return };
+        let Some(attempt) = self.running.take() else { return };
         let now = clock::now();
-        let member = &self.member;
+        let member = self.member.clone();
         member.counters.ended(outcome, now.since(attempt.started()));
-        let verdict = member.breaker.verdict(outcome, self.status.map(|status| status.as_u16()));
-        member.breaker.end(pass, verdict, now);
         attempt.finish(outcome, now);
+        self.tell_breaker(outcome, now);
         // Last: whoever waits shall find the slot free and the breaker's mind made up.
         member.queue.freed(&member.endpoint, now);
+    }
+
+    fn tell_breaker(&mut self, outcome: Outcome, now: Tick) {
+        if let Some(pass) = self.pass.take() {
+            let breaker = &self.member.breaker;
+            breaker.end(pass, breaker.verdict(outcome, self.status.map(|status| status.as_u16())), now);
+        }
     }
 }
 

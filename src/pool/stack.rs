@@ -5,33 +5,56 @@
 
 use std::rc::Rc;
 
-use tower::ServiceBuilder;
 use tower::util::Either;
+use tower::{Layer, ServiceBuilder};
 
 use super::Local;
+use super::bulkhead::{Bulkhead, BulkheadLayer};
 use super::deadline::{Deadline, DeadlineLayer};
 use super::dispatch::Dispatch;
+use super::fault::{Fault, FaultLayer};
+use super::hedge::{Hedge, HedgeLayer};
+use super::mirror::{Mirror, MirrorLayer};
 use super::retry::{Retry, RetryLayer};
 use super::route_state::RouteState;
 use super::seat::{Seat, SeatLayer};
 use crate::model::{Reason, Route};
 
-type Maybe<L, S> = Either<L, S>;
-type Attempt = Maybe<Deadline<Dispatch>, Dispatch>;
-type Tried = Maybe<Retry<Seat<Attempt>>, Seat<Attempt>>;
+type Attempt = Either<Deadline<Dispatch>, Dispatch>;
+type Retried = Either<Retry<Seat<Attempt>>, Seat<Attempt>>;
+type Hedged = Either<Hedge<Retried>, Retried>;
+type Contained = Either<Bulkhead<Hedged>, Hedged>;
+type Limited = Either<Deadline<Contained>, Contained>;
+type Faulty = Fault<Limited>;
 
 /// A route's policies around one pool.
-pub type Stack = Maybe<Deadline<Tried>, Tried>;
+pub type Stack = Either<Mirror<Faulty>, Faulty>;
 
-/// Builds the stack of `route` over `pool` on this worker.
-pub fn build(route: &Route, pool: &Rc<Local>, state: &RouteState) -> Stack {
+/// Builds the stack of `route` over `pool` on this worker; `shadow` is the pool that gets copies.
+pub fn build(route: &Route, pool: &Rc<Local>, shadow: Option<&Rc<Local>>, state: &RouteState) -> Stack {
+    let policies = &route.policies;
+    let mirror = policies.mirror.clone().zip(shadow).map(|(settings, shadow)| {
+        // Late or in vain: a copy neither waits for others nor is tried again.
+        let target = SeatLayer::new(shadow, route).layer(Dispatch::new(route));
+        MirrorLayer::new(settings, target, state)
+    });
     let total = route.timeouts.total.map(|limit| DeadlineLayer::new(limit, Reason::TotalTimeout));
-    let attempt = route.timeouts.attempt.map(|limit| DeadlineLayer::new(limit, Reason::AttemptTimeout));
-    let retry = route.policies.retry.clone().zip(state.budget.clone());
+    let bulkhead = state.bulkhead.clone().map(|bulkhead| BulkheadLayer::new(bulkhead, policies.priority));
+    let hedge = state.hedging.clone().map(|hedging| HedgeLayer::new(hedging, state));
+    let retry = policies.retry.clone().zip(state.budget.clone());
     let retry = retry.map(|(settings, budget)| RetryLayer::new(settings, budget, state));
+    let attempt = route.timeouts.attempt.map(|limit| DeadlineLayer::new(limit, Reason::AttemptTimeout));
     ServiceBuilder::new()
-        // Outermost: nothing that a request waits for, whatever it is, may outlast it.
+        // Outermost: a copy is of the client's request, whatever becomes of it here.
+        .option_layer(mirror)
+        // Before all that protects: a fault is to look like one of the endpoint's to the client, and costs no slot.
+        .layer(FaultLayer::new(state.fault.clone()))
+        // Nothing that a request waits for, whatever it is, may outlast it.
         .option_layer(total)
+        // Around all attempts: a request has one slot, however often it is tried.
+        .option_layer(bulkhead)
+        // Around retries: a second attempt beside the first has retries of its own.
+        .option_layer(hedge)
         // Around all that one attempt needs, so that another one finds its own endpoint and place.
         .option_layer(retry)
         // Before the attempt's clock: who waits for a slot has not been sent to anybody.

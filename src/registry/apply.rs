@@ -14,13 +14,11 @@ use tracing::{info, warn};
 use super::certificates::{self, CertificateError, Contents};
 use super::crew::Crew;
 use super::diff::Report;
-use super::world::{Command, Gate, LiveListener, LivePool, World};
+use super::world::{Built, Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
 use crate::discovery::{self, Resolver};
-use crate::model::{Bind, Dns, Id, Listener, Pool, Route, Snapshot};
-use crate::pool::RouteState;
+use crate::model::{Bind, Dns, Id, Listener, Pool, Snapshot};
 use crate::resilience::queue::SlotQueue;
-use crate::resilience::shed::ReplayMemory;
 use crate::route::{RouteError, Table};
 use crate::upstream::{self, TlsError};
 
@@ -184,13 +182,8 @@ impl Registry {
         }
         let generation = old.as_ref().map_or(1, |world| world.generation + 1);
         let report = Report::between(old.as_ref().map(|world| &*world.snapshot), &snapshot, generation);
-        let memory = old.as_ref().map_or_else(|| Arc::new(ReplayMemory::new(0)), |world| world.memory.clone());
-        memory.configure(snapshot.overload.replay_memory);
-        let routes = routes(&snapshot, old.as_deref(), &memory);
-        let world = Arc::new(World { generation, snapshot: Arc::new(snapshot), listeners, pools, routes, memory });
-        for listener in world.listeners.values() {
-            listener.gate.set_limit(listener.model.limits.connections);
-        }
+        let world = Arc::new(World::new(generation, snapshot, Built { listeners, pools }, old.as_deref()));
+        world.configure(old.as_deref());
         self.world.store(Some(world.clone()));
         // Before the workers hear of it: each serves what is in its backlog when it closes, and must be the last to close.
         let kept = |old: &LiveListener| world.listeners.values().any(|new| Arc::ptr_eq(&new.sockets, &old.sockets));
@@ -263,15 +256,6 @@ impl Registry {
             Err(error) => warn!(pool = %name, %error, "Discovered endpoints cannot be used."),
         }
     }
-}
-
-/// Returns what the policies of every route share, with what was learned under the same name.
-fn routes(snapshot: &Snapshot, old: Option<&World>, memory: &Arc<ReplayMemory>) -> BTreeMap<Id, RouteState> {
-    let state = |route: &Arc<Route>| {
-        let previous = old.and_then(|world| world.routes.get(&route.name));
-        (route.name.clone(), RouteState::new(route, previous, memory))
-    };
-    snapshot.routes.iter().map(state).collect()
 }
 
 impl Builder<'_> {

@@ -14,11 +14,12 @@ use super::certificates::Contents;
 use super::sockets::Sockets;
 use crate::endpoint::EndpointSet;
 use crate::kit::clock;
-use crate::model::{Bind, Id, Listener, Pool, Snapshot};
+use crate::model::{self, Bind, Id, Listener, Pool, Route, Snapshot};
 use crate::pool::RouteState;
 use crate::resilience::breaker::Breaker;
+use crate::resilience::bulkhead::Bulkhead;
 use crate::resilience::queue::SlotQueue;
-use crate::resilience::shed::ReplayMemory;
+use crate::resilience::shed::{Pressure, ReplayMemory};
 use crate::route::Table;
 use crate::upstream::{Target, TlsClient};
 
@@ -35,8 +36,18 @@ pub struct World {
     pub pools: BTreeMap<Id, Arc<LivePool>>,
     /// What the policies of each route share, by its name.
     pub routes: BTreeMap<Id, RouteState>,
+    /// The bulkheads, by name.
+    pub bulkheads: BTreeMap<Id, Arc<Bulkhead>>,
+    /// How much of the process's limits is used.
+    pub pressure: Arc<Pressure>,
     /// What is kept of request bodies for further attempts is taken from here.
-    pub(super) memory: Arc<ReplayMemory>,
+    pub memory: Arc<ReplayMemory>,
+}
+
+/// What has been built for a snapshot.
+pub(super) struct Built {
+    pub(super) listeners: BTreeMap<Id, Arc<LiveListener>>,
+    pub(super) pools: BTreeMap<Id, Arc<LivePool>>,
 }
 
 /// A listener with what was built for it.
@@ -58,6 +69,47 @@ pub struct LiveListener {
     pub address: Bind,
     /// A socket for each worker, kept so that a worker that dies does not lose its backlog.
     pub(super) sockets: Arc<Sockets>,
+}
+
+impl World {
+    /// Puts together a world with what `old` has learned; changes nothing that `old` uses.
+    pub(super) fn new(generation: u64, snapshot: Snapshot, built: Built, old: Option<&Self>) -> Self {
+        let Built { listeners, pools } = built;
+        let overload = &snapshot.overload;
+        let memory = old.map_or_else(|| Arc::new(ReplayMemory::new(overload.replay_memory)), |world| world.memory.clone());
+        let pressure = old.map_or_else(|| Arc::new(Pressure::new(overload)), |world| world.pressure.clone());
+        let bulkhead = |(name, model): (&Id, &Arc<model::Bulkhead>)| {
+            let known = old.and_then(|world| world.bulkheads.get(name)).cloned();
+            (name.clone(), known.unwrap_or_else(|| Arc::new(Bulkhead::new(model))))
+        };
+        let bulkheads = snapshot.bulkheads.iter().map(bulkhead).collect();
+        let state = |route: &Arc<Route>| {
+            let previous = old.and_then(|world| world.routes.get(&route.name));
+            (route.name.clone(), RouteState::new(route, previous, &bulkheads, &memory))
+        };
+        let routes = snapshot.routes.iter().map(state).collect();
+        Self { generation, snapshot: Arc::new(snapshot), listeners, pools, routes, bulkheads, pressure, memory }
+    }
+
+    /// Lets the settings take effect in what goes on from `old`; nothing can fail from here on.
+    pub(super) fn configure(&self, old: Option<&Self>) {
+        let now = clock::now();
+        for listener in self.listeners.values() {
+            listener.gate.set_limit(listener.model.limits.connections);
+        }
+        for (name, bulkhead) in &self.bulkheads {
+            if let Some(model) = self.snapshot.bulkheads.get(name) {
+                bulkhead.configure(model);
+            }
+        }
+        for route in &self.snapshot.routes {
+            if let Some(state) = self.routes.get(&route.name) {
+                state.configure(route, old.and_then(|world| world.routes.get(&route.name)), now);
+            }
+        }
+        self.pressure.configure(&self.snapshot.overload);
+        self.memory.configure(self.snapshot.overload.replay_memory);
+    }
 }
 
 impl LiveListener {

@@ -12,4 +12,5 @@ pub mod outlier;
 pub mod queue;
 pub mod rate_limit;
 pub mod retry;
+pub mod shadow;
 pub mod shed;

@@ -1,0 +1,101 @@
+//! Does to a call what an operator has switched on for its route: delay, abort, reset, slow body.
+//!
+//! Always in the stack, because it is switched on while requests run; off, it costs one load.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use fastrand::Rng;
+use tower::{Layer, Service};
+
+use super::call::{Call, Denied, Reply};
+use crate::model::{Failure, Reason};
+use crate::resilience::fault::{End, Injection, Switch};
+
+/// Puts a [`Fault`] around a service.
+#[derive(Clone, Debug)]
+pub struct FaultLayer(Arc<Switch>);
+
+/// Injects faults.
+#[derive(Clone, Debug)]
+pub struct Fault<S> {
+    inner: S,
+    switch: Arc<Switch>,
+}
+
+impl FaultLayer {
+    /// Injects what `switch` says.
+    pub(super) const fn new(switch: Arc<Switch>) -> Self {
+        Self(switch)
+    }
+}
+
+impl<S> Layer<S> for FaultLayer {
+    type Service = Fault<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Fault { inner, switch: self.0.clone() }
+    }
+}
+
+impl<S> Service<Call> for Fault<S>
+where
+    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + 'static,
+{
+    type Response = Reply;
+    type Error = Denied;
+    type Future = FaultFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, call: Call) -> Self::Future {
+        match self.switch.draw(call.started, &mut Rng::new()) {
+            None => FaultFuture::Healthy(self.inner.call(call)),
+            Some(injection) => FaultFuture::Faulty(Box::pin(inject(self.inner.clone(), call, injection))),
+        }
+    }
+}
+
+async fn inject<S>(mut inner: S, call: Call, injection: Injection) -> Result<Reply, Denied>
+where
+    S: Service<Call, Response = Reply, Error = Denied>,
+{
+    if let Some(delay) = injection.delay {
+        tokio::time::sleep(delay).await;
+    }
+    let denied = Denied::new(Reason::FaultInjected, "an operator has switched this fault on");
+    match injection.end {
+        End::Abort(status) => Err(Denied { failure: Failure { status: Some(status), ..denied.failure }, ..denied }),
+        End::Reset => Err(Denied { reset: true, ..denied }),
+        End::None => {
+            let mut reply = inner.call(call).await?;
+            if let Some(bytes_per_sec) = injection.bytes_per_sec {
+                reply.response.body_mut().slow_down(bytes_per_sec);
+            }
+            Ok(reply)
+        }
+    }
+}
+
+/// Resolves to the response, or to the fault.
+pub enum FaultFuture<F> {
+    /// Nothing is done to it.
+    Healthy(F),
+    /// Something is.
+    Faulty(Pin<Box<dyn Future<Output = Result<Reply, Denied>>>>),
+}
+
+impl<F: Future<Output = Result<Reply, Denied>> + Unpin> Future for FaultFuture<F> {
+    type Output = Result<Reply, Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Healthy(inner) => Pin::new(inner).poll(cx),
+            Self::Faulty(inner) => inner.as_mut().poll(cx),
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! Sends a second attempt beside one that is slow, and takes whichever answers first.
+//!
+//! Only for idempotent requests of which everything is here: the second one must be able to start at once. It goes to another endpoint when
+//! there is one. The loser is dropped, which cancels it at its endpoint.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use tokio::time::Sleep;
+use tower::{Layer, Service};
+
+use super::call::{Call, Denied, Reply, Terms, Tries, Trying};
+use super::route_state::RouteState;
+use super::spare::Spare;
+use crate::kit::clock::{self, Tick};
+use crate::resilience::hedge::Hedging;
+use crate::resilience::retry::is_idempotent;
+use crate::resilience::shed::ReplayMemory;
+
+/// Bytes of a request body that are kept for the second attempt; what is idempotent is seldom large.
+const BODY: u64 = 64 * 1024;
+
+/// Puts a [`Hedge`] around a service.
+#[derive(Clone, Debug)]
+pub struct HedgeLayer {
+    shared: Arc<Hedging>,
+    memory: Arc<ReplayMemory>,
+}
+
+/// Sends second attempts beside slow ones.
+#[derive(Clone, Debug)]
+pub struct Hedge<S> {
+    inner: S,
+    layer: HedgeLayer,
+}
+
+impl HedgeLayer {
+    /// Hedges by the figures and on the account of `shared`.
+    pub(super) fn new(shared: Arc<Hedging>, state: &RouteState) -> Self {
+        Self { shared, memory: state.memory.clone() }
+    }
+}
+
+impl<S> Layer<S> for HedgeLayer {
+    type Service = Hedge<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        Hedge { inner, layer: self.clone() }
+    }
+}
+
+impl<S> Service<Call> for Hedge<S>
+where
+    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+{
+    type Response = Reply;
+    type Error = Denied;
+    type Future = HedgeFuture<S>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut call: Call) -> Self::Future {
+        let begun = clock::now();
+        self.layer.shared.note_request(begun);
+        let delay = self.layer.shared.delay(begun).filter(|_| is_idempotent(call.request.method()));
+        let spare = delay.map(|delay| {
+            let spare = Spare::of(&mut call, BODY, &self.layer.memory);
+            let trying = call.watch();
+            let timer = Box::pin(tokio::time::sleep(delay));
+            Box::new(Second { spare, terms: call.terms(), trying, timer })
+        });
+        HedgeFuture { service: self.clone(), begun, first: Some(self.inner.call(call)), second: None, spare }
+    }
+}
+
+/// Resolves to the first answer, or to the last failure.
+pub struct HedgeFuture<S: Service<Call>> {
+    service: Hedge<S>,
+    begun: Tick,
+    first: Option<S::Future>,
+    second: Option<S::Future>,
+    /// What a second attempt needs, until it is sent or given up.
+    spare: Option<Box<Second>>,
+}
+
+struct Second {
+    spare: Spare,
+    terms: Terms,
+    trying: Trying,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl<S> HedgeFuture<S>
+where
+    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+{
+    /// Sends the second attempt when the first has been slow for long enough.
+    fn poll_second(&mut self, cx: &mut Context<'_>) {
+        let Some(second) = &mut self.spare else { return };
+        if second.timer.as_mut().poll(cx).is_pending() {
+            return;
+        }
+        let Some(second) = self.spare.take() else { return };
+        // A request that has no endpoint yet would only wait twice.
+        let Some(slow) = second.trying.borrow().clone() else { return };
+        if !second.spare.is_whole() || !self.service.layer.shared.spend(clock::now()) {
+            return;
+        }
+        let mut terms = second.terms.unwatched();
+        terms.tried.push(slow.endpoint.serial());
+        self.second = Some(self.service.inner.call(terms.call(second.spare.request())));
+    }
+}
+
+impl<S> Future for HedgeFuture<S>
+where
+    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+{
+    type Output = Result<Reply, Denied>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let first = poll_one(&mut this.first, cx);
+        if first.is_none() && this.second.is_none() {
+            this.poll_second(cx);
+        }
+        let was_hedged = this.second.is_some();
+        let second = if first.as_ref().is_some_and(Result::is_ok) { None } else { poll_one(&mut this.second, cx) };
+        let result = match (first, second) {
+            (Some(Ok(reply)), _) | (_, Some(Ok(reply))) => Ok(reply),
+            // The other one may still answer.
+            (Some(Err(denied)), None) if this.second.is_none() => Err(denied),
+            (None, Some(Err(denied))) if this.first.is_none() => Err(denied),
+            (Some(Err(_)), Some(Err(denied))) => Err(denied),
+            _ => return Poll::Pending,
+        };
+        if result.is_ok() {
+            let now = clock::now();
+            this.service.layer.shared.record(now.since(this.begun), now);
+        }
+        Poll::Ready(if was_hedged { count_both(result) } else { result })
+    }
+}
+
+/// Polls an attempt that runs; one that has ended is gone.
+fn poll_one<F: Future + Unpin>(attempt: &mut Option<F>, cx: &mut Context<'_>) -> Option<F::Output> {
+    match Pin::new(attempt.as_mut()?).poll(cx) {
+        Poll::Ready(result) => {
+            *attempt = None;
+            Some(result)
+        }
+        Poll::Pending => None,
+    }
+}
+
+fn count_both(result: Result<Reply, Denied>) -> Result<Reply, Denied> {
+    let more = |tries: Tries| Tries { attempts: tries.attempts + 1, ..tries };
+    match result {
+        Ok(reply) => Ok(Reply { tries: more(reply.tries), ..reply }),
+        Err(denied) => Err(Denied { tries: more(denied.tries), ..denied }),
+    }
+}
