@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use jiff::Timestamp;
 use tokio::runtime::Handle;
+use tokio::time::MissedTickBehavior;
 use tracing::{info, warn};
 
 use super::administration::Administration;
@@ -21,9 +22,13 @@ use crate::discovery::Resolver;
 use crate::ingress::{self, Services};
 use crate::model::{Bind, Id, Snapshot};
 use crate::registry::{ApplyError, Crew, Registry, Report, World};
+use crate::resilience::shed::resident_memory;
 use crate::telemetry::log;
 use crate::telemetry::metrics::{self, Process, ReloadResult};
 use crate::upstream::Lookup;
+
+/// How often the memory of the process is looked at.
+const MEMORY_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Where everything really listens.
 #[derive(Clone, Debug)]
@@ -108,6 +113,21 @@ fn lookup(resolver: Resolver) -> Lookup {
     })
 }
 
+/// Tells the limits how much memory the process has; ends with the proxy.
+async fn watch_memory(services: Weak<Services>) {
+    let mut ticks = tokio::time::interval(MEMORY_INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(services) = services.upgrade() else { return };
+        let Some(world) = services.registry.world() else { continue };
+        // A file of the kernel: reading it never waits for a disk. Where there is none, memory is not limited.
+        if let Some(bytes) = std::fs::read_to_string("/proc/self/status").ok().as_deref().and_then(resident_memory) {
+            world.pressure.set_memory(bytes);
+        }
+    }
+}
+
 fn worker_count(snapshot: &Snapshot) -> usize {
     snapshot.workers.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from).max(1)
 }
@@ -138,12 +158,13 @@ impl Proxy {
         let workers = worker_count(&loaded.snapshot);
         let resolver = Resolver::new(Handle::current()).context("the system's resolver cannot be used")?;
         let crew = Arc::new(Crew::new(workers));
+        let lookup = lookup(resolver.clone());
         let services = Arc::new(Services {
-            registry: Registry::new(crew, resolver.clone()),
+            registry: Registry::new(crew, resolver, lookup.clone()),
             metrics: metrics::Registry::default(),
             process: Process::new(workers),
             access_log: arc_swap::ArcSwapOption::empty(),
-            lookup: lookup(resolver),
+            lookup,
             instance: fastrand::u64(..),
         });
         let metrics = services.metrics.clone();
@@ -160,6 +181,7 @@ impl Proxy {
             reloading: tokio::sync::Mutex::default(),
         });
         proxy.take(loaded).await.map_err(Refusal::into_error)?;
+        tokio::spawn(watch_memory(Arc::downgrade(&proxy.services)));
         for index in 0..workers {
             let ready = ingress::start(index, proxy.services.clone()).context("a worker thread cannot be started")?;
             ready.await.map_err(|_| anyhow!("worker {index} died at its start"))?;

@@ -3,6 +3,7 @@
 //! Runs on the control side. Its verdicts reach workers as availability bits of `endpoint`, never by calls.
 
 mod active;
+mod ejection;
 mod exchange;
 mod guard;
 mod heal;
@@ -14,6 +15,7 @@ mod verdict;
 #[cfg(test)]
 mod testing;
 
+pub use ejection::Ejection;
 pub use guard::{Alarm, Guard, Judge, Rounds};
 pub use heal::{Webhook, WebhookError};
 pub use monitor::{CheckReport, Counters, EndpointReport, Monitor, Plan, Report, Summary, Watch, Watched};

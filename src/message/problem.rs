@@ -61,7 +61,6 @@ struct Document<'a> {
 impl Problem<'_> {
     /// Builds the answer. Neither `Content-Length` nor `x-request-id` is set: the server does the one, the caller the other for every answer.
     pub fn respond(&self) -> Response<Bytes> {
-        let reason = self.failure.reason;
         let (status, body) = match self.kind {
             Kind::Plain => (self.failure.status(), self.document()),
             // The gRPC library has its own status; a response with a body or another status would hide it.

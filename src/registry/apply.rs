@@ -14,13 +14,15 @@ use tracing::{info, warn};
 use super::certificates::{self, CertificateError, Contents};
 use super::crew::Crew;
 use super::diff::Report;
+use super::keeper::{self, Keeper};
 use super::world::{Built, Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
 use crate::discovery::{self, Resolver};
+use crate::health::WebhookError;
 use crate::model::{Bind, Dns, Id, Listener, Pool, Snapshot};
 use crate::resilience::queue::SlotQueue;
 use crate::route::{RouteError, Table};
-use crate::upstream::{self, TlsError};
+use crate::upstream::{self, Lookup, TlsError};
 
 /// Why a snapshot cannot become the world.
 #[derive(Debug, thiserror::Error)]
@@ -63,6 +65,15 @@ pub enum Obstacle {
         #[source]
         source: CertificateError,
     },
+    /// The webhook of a pool's health checks cannot be called.
+    #[error("pool \"{name}\": {source}")]
+    Webhook {
+        /// The pool.
+        name: Id,
+        /// Why.
+        #[source]
+        source: WebhookError,
+    },
     /// The routes cannot be compiled.
     #[error("routes of listener \"{name}\": {source}")]
     Routes {
@@ -100,6 +111,8 @@ pub struct Registry {
     world: ArcSwapOption<World>,
     crew: Arc<Crew>,
     resolver: Resolver,
+    /// For health checks.
+    lookup: Lookup,
     listeners_made: AtomicU64,
     changed: OnceLock<OnChange>,
     /// One change at a time; guards what follows the names of DNS.
@@ -134,11 +147,12 @@ struct Builder<'a> {
 
 impl Registry {
     /// A registry without a world.
-    pub fn new(crew: Arc<Crew>, resolver: Resolver) -> Arc<Self> {
+    pub fn new(crew: Arc<Crew>, resolver: Resolver, lookup: Lookup) -> Arc<Self> {
         Arc::new(Self {
             world: ArcSwapOption::empty(),
             crew,
             resolver,
+            lookup,
             listeners_made: AtomicU64::new(0),
             changed: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
@@ -184,6 +198,9 @@ impl Registry {
         let report = Report::between(old.as_ref().map(|world| &*world.snapshot), &snapshot, generation);
         let world = Arc::new(World::new(generation, snapshot, Built { listeners, pools }, old.as_deref()));
         world.configure(old.as_deref());
+        for pool in world.pools.values() {
+            pool.keeper.look_after(pool, &pool.members.load(), &self.lookup);
+        }
         self.world.store(Some(world.clone()));
         // Before the workers hear of it: each serves what is in its backlog when it closes, and must be the last to close.
         let kept = |old: &LiveListener| world.listeners.values().any(|new| Arc::ptr_eq(&new.sockets, &old.sockets));
@@ -248,6 +265,7 @@ impl Registry {
         match members::build(&pool.model, addresses, pool.tls.as_ref(), Some(&pool.members.load())) {
             Ok(members) => {
                 info!(pool = %name, endpoints = members.set.len(), "Members changed.");
+                pool.keeper.look_after(pool, &members, &self.lookup);
                 pool.members.store(Arc::new(members));
                 self.crew.post_all(|done| Command::Members(name.clone(), done)).await;
                 pool.open_queue();
@@ -357,10 +375,20 @@ impl Builder<'_> {
         };
         let previous = old.map(|old| old.members.load_full());
         let members = members::build(model, discovered, tls.as_ref(), previous.as_deref()).map_err(tls_failed)?;
+        let plan = keeper::plan(model).map_err(|source| Obstacle::Webhook { name: name.clone(), source })?;
         let queue = match old {
             Some(old) => old.queue.clone(),
             None => Arc::new(SlotQueue::new(None, members.set.clone())),
         };
-        Ok(Arc::new(LivePool { model: model.clone(), tls, certificates, members: ArcSwap::from_pointee(members), queue }))
+        let keeper = old.map_or_else(|| Arc::new(Keeper::new(name.clone())), |old| old.keeper.clone());
+        Ok(Arc::new(LivePool {
+            model: model.clone(),
+            tls,
+            certificates,
+            members: ArcSwap::from_pointee(members),
+            queue,
+            plan,
+            keeper,
+        }))
     }
 }

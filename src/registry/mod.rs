@@ -7,6 +7,7 @@ mod apply;
 mod certificates;
 mod crew;
 mod diff;
+mod keeper;
 mod members;
 mod sockets;
 mod world;

@@ -11,8 +11,10 @@ use tokio::sync::{Notify, oneshot};
 
 use super::Socket;
 use super::certificates::Contents;
+use super::keeper::Keeper;
 use super::sockets::Sockets;
 use crate::endpoint::EndpointSet;
+use crate::health::Plan;
 use crate::kit::clock;
 use crate::model::{self, Bind, Id, Listener, Pool, Route, Snapshot};
 use crate::pool::RouteState;
@@ -132,6 +134,10 @@ pub struct LivePool {
     pub members: ArcSwap<Members>,
     /// Where requests wait for a slot.
     pub queue: Arc<SlotQueue>,
+    /// How its endpoints are checked.
+    pub(super) plan: Option<Plan>,
+    /// Looks after its endpoints.
+    pub keeper: Arc<Keeper>,
 }
 
 /// The endpoints of a pool, how each is reached and what guards it, in the same order.

@@ -41,7 +41,7 @@ fn an_error_without_detail_says_nothing_empty() {
 
 #[test]
 fn a_grpc_error_is_trailers_only() {
-    let failure = Failure { reason: Reason::NoAvailableEndpoint, retry_after: Some(Duration::from_millis(1)) };
+    let failure = Failure { reason: Reason::NoAvailableEndpoint, retry_after: Some(Duration::from_millis(1)), status: None };
     let response = Problem { kind: Kind::Grpc, ..problem(failure, "100% of \u{e9}\n") }.respond();
     assert_eq!(response.status(), StatusCode::OK);
     assert!(response.body().is_empty());
@@ -62,7 +62,7 @@ fn the_kind_follows_the_content_type() {
 #[test]
 fn retry_after_is_rounded_up_to_whole_seconds() {
     for (wait, expected) in [(0, "1"), (1, "1"), (1000, "1"), (1001, "2"), (90_000, "90")] {
-        let failure = Failure { reason: Reason::NoAvailableEndpoint, retry_after: Some(Duration::from_millis(wait)) };
+        let failure = Failure { reason: Reason::NoAvailableEndpoint, retry_after: Some(Duration::from_millis(wait)), status: None };
         assert_eq!(text(&problem(failure, "").respond(), "retry-after"), Some(expected));
     }
     assert_eq!(whole_seconds(Duration::MAX), u64::MAX);
