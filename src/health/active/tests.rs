@@ -228,7 +228,8 @@ fn failing(status: &'static str, message: &'static str) -> Response<Body> {
 #[tokio::test]
 async fn a_grpc_answer_is_judged_by_its_status_and_message() {
     use Finding::{Bad, Ok};
-    let table: [(fn() -> Response<Body>, Finding, &str); 13] = [
+    type Case = (fn() -> Response<Body>, Finding, &'static str);
+    let table: [Case; 13] = [
         (|| serving(b"\0\0\0\0\x02\x08\x01"), Ok, "SERVING"),
         (|| serving(b"\0\0\0\0\x02\x08\x02"), Bad, "NOT_SERVING, expected SERVING"),
         (|| serving(b"\0\0\0\0\x02\x08\x03"), Bad, "SERVICE_UNKNOWN, expected SERVING"),
