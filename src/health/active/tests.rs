@@ -93,6 +93,8 @@ async fn an_answer_is_judged_by_status_body_and_json() {
         ("/degraded-field", probe(), Degraded, "status 200, x-health: degraded"),
         ("/degraded-json", probe(), Degraded, "status 200, says that it is degraded"),
         ("/degraded-text", probe(), Ok, "status 200"),
+        ("/degraded-text", body("degraded"), Ok, "status 200"),
+        ("/degraded-text", with_json("/status", "degraded"), Ok, "status 200"),
         ("/degraded-500", probe(), Bad, "status 500, expected 200-299"),
         ("/degraded-json", HttpProbe { method: Method::HEAD, ..probe() }, Ok, "status 200"),
     ];
@@ -168,9 +170,9 @@ async fn a_refused_connection_is_bad_for_every_probe() {
 async fn an_endpoint_that_never_answers_is_bad_when_the_timeout_is_over() {
     // The kernel accepts for a listener that nobody asks.
     let (_listener, address) = listen().await;
-    let hasty = |health: Health| Health { timeout: Duration::from_millis(50), ..health };
+    let hasty = |health: Health| Health { timeout: Duration::from_millis(100), ..health };
     for (health, protocol) in [(asking(probe()), Http1), (asking(probe()), Http2), (grpc(""), Auto)] {
-        expect(&hasty(health), &target(address, protocol), Finding::Bad, "no answer within 50ms").await;
+        expect(&hasty(health), &target(address, protocol), Finding::Bad, "no answer within 100ms").await;
     }
     expect(&hasty(health()), &target(address, Http1), Finding::Ok, "connected").await;
 }
@@ -226,7 +228,8 @@ fn failing(status: &'static str, message: &'static str) -> Response<Body> {
 #[tokio::test]
 async fn a_grpc_answer_is_judged_by_its_status_and_message() {
     use Finding::{Bad, Ok};
-    let table: [(fn() -> Response<Body>, Finding, &str); 13] = [
+    type Case = (fn() -> Response<Body>, Finding, &'static str);
+    let table: [Case; 13] = [
         (|| serving(b"\0\0\0\0\x02\x08\x01"), Ok, "SERVING"),
         (|| serving(b"\0\0\0\0\x02\x08\x02"), Bad, "NOT_SERVING, expected SERVING"),
         (|| serving(b"\0\0\0\0\x02\x08\x03"), Bad, "SERVICE_UNKNOWN, expected SERVING"),

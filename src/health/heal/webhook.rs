@@ -46,7 +46,7 @@ pub enum WebhookError {
         /// The URL.
         url: String,
         /// Why.
-        source: TlsError,
+        source: Box<TlsError>,
     },
 }
 
@@ -83,7 +83,7 @@ impl Webhook {
             None => return Err(bad_url()),
         };
         let address: Address = format!("{}:{port}", authority.host()).parse().map_err(|_| bad_url())?;
-        let tls_error = |source| WebhookError::Tls { url: heal.webhook.clone(), source };
+        let tls_error = |source| WebhookError::Tls { url: heal.webhook.clone(), source: Box::new(source) };
         let tls = if is_tls { Some(build_tls(&UpstreamTls::default(), UpstreamProtocol::Http1).map_err(tls_error)?) } else { None };
         let target = Target::new(address, tls.as_deref(), Arc::new(Upstream::default())).map_err(tls_error)?;
         let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).parse().map_err(|_| bad_url())?;
@@ -149,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_url_that_cannot_be_called_is_refused() {
-        for url in ["", "a.test", "/path", "ftp://a.test/", "http://me:secret@a.test/", "http://a b/", "http://a.test:99999/"] {
+        for url in ["", "a.test", "/path", "ftp://a.test/", "http://me:secret@a.test:80/", "http://a b/", "http://a.test:99999/"] {
             assert!(matches!(Webhook::new(&heal(url)), Err(WebhookError::Url(_))), "{url}");
         }
         let odd = Heal { token: Some(Secret::new("a\nb".to_owned())), ..heal("http://a.test/") };

@@ -360,7 +360,9 @@ async fn at_most_64_checks_run_at_once() {
         }
     });
     let members = members(&set, First::AfterGoodCheck);
-    let monitor = Monitor::start(Watch { pool: id("pool"), plan: plan(hasty(None)), members, lookup: no_lookup() });
+    // Longer than the test waits, so that no check ends and makes room.
+    let health = Health { timeout: Duration::from_secs(60), ..hasty(None) };
+    let monitor = Monitor::start(Watch { pool: id("pool"), plan: plan(health), members, lookup: no_lookup() });
     until(|| open.load(SeqCst) == 64).await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
