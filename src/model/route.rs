@@ -195,7 +195,13 @@ pub struct RouteTimeouts {
 
 impl Default for RouteTimeouts {
     fn default() -> Self {
-        Self { total: None, queue: None, attempt: None, first_byte: Some(Duration::from_secs(120)), idle: Some(Duration::from_secs(300)) }
+        Self {
+            total: None,
+            queue: None,
+            attempt: None,
+            first_byte: Some(Duration::from_secs(120)),
+            idle: Some(Duration::from_secs(300)),
+        }
     }
 }
 

@@ -75,7 +75,7 @@ where
         self.policy.budget.note_request(clock::now());
         let spare = Spare::of(&mut call, self.policy.settings.body_buffer, &self.policy.memory);
         let terms = call.terms();
-        let running = Running { spare, terms, attempts: 1, delays: Delays::new() };
+        let running = Running { spare, terms, attempts: 1, delays: Delays::new(), last: None };
         let stage = Stage::Trying(self.inner.call(call));
         RetryFuture { service: self.clone(), running: Some(Box::new(running)), stage }
     }
@@ -94,6 +94,8 @@ struct Running {
     terms: Terms,
     attempts: u32,
     delays: Delays,
+    /// How the attempt before failed, when it was not answered.
+    last: Option<Denied>,
 }
 
 enum Stage<F> {
@@ -102,6 +104,26 @@ enum Stage<F> {
 }
 
 impl Running {
+    /// The attempt has ended so, and another one follows.
+    fn go_on(&mut self, result: Result<Reply, Denied>) {
+        let member = match result {
+            Ok(reply) => {
+                reply.response.into_body().discard();
+                self.last = None;
+                reply.member
+            }
+            Err(denied) => match &denied.member {
+                Some(member) => {
+                    let member = member.clone();
+                    self.last = Some(denied);
+                    member
+                }
+                None => return,
+            },
+        };
+        self.terms.tried.push(member.endpoint.serial());
+    }
+
     /// Decides about another attempt after `event`: how long to rest before it, or why there is none.
     fn next(&mut self, event: Event, asked: Option<Duration>, policy: &Policy) -> Result<Duration, Option<Skip>> {
         let settings = &policy.settings;
@@ -145,22 +167,15 @@ where
                     let next = running.next(event, asked, &this.service.policy);
                     match next {
                         Ok(delay) => {
-                            let member = match result {
-                                Ok(reply) => {
-                                    reply.response.into_body().discard();
-                                    Some(reply.member)
-                                }
-                                Err(denied) => denied.member,
-                            };
-                            running.terms.tried.extend(member.map(|member| member.endpoint.serial()));
+                            running.go_on(result);
                             this.stage = Stage::Resting(Box::pin(tokio::time::sleep(delay)));
                         }
                         Err(skipped) => {
                             let attempts = running.attempts;
                             this.service.policy.tally.note(attempts, result.is_ok(), skipped);
-                            if let Some(running) = this.running.take() {
-                                running.spare.release();
-                            }
+                            let Some(running) = this.running.take() else { return Poll::Pending };
+                            running.spare.release();
+                            let result = tell_the_attempt(result, running.last);
                             return Poll::Ready(with_tries(result, attempts, skipped));
                         }
                     }
@@ -174,6 +189,14 @@ where
                 }
             }
         }
+    }
+}
+
+/// When no endpoint was left for another attempt, what the one before said tells more.
+fn tell_the_attempt(result: Result<Reply, Denied>, last: Option<Denied>) -> Result<Reply, Denied> {
+    match (result, last) {
+        (Err(denied), Some(last)) if denied.member.is_none() => Err(Denied { tries: denied.tries, ..last }),
+        (result, _) => result,
     }
 }
 

@@ -21,7 +21,12 @@ pub(super) fn build(
     let specs = discovery::merge(&pool.endpoints, discovered, pool.dns.as_ref().map_or(0, |dns| dns.port));
     let slots = |spec: EndpointSpec| EndpointSpec { max_connections: spec.max_connections.or(pool.max_connections), ..spec };
     let specs = specs.into_iter().map(slots);
-    let set = EndpointSet::new(&pool.name, specs, previous.map(|members| &*members.set), clock::now());
+    let known = previous.map(|members| &*members.set);
+    let set = match &pool.protection.health {
+        // Slow start begins with the first good check.
+        Some(_) => EndpointSet::unproven(&pool.name, specs, known),
+        None => EndpointSet::new(&pool.name, specs, known, clock::now()),
+    };
     // Built here, so that no worker builds it on its first pick.
     if pool.strategy == Strategy::ConsistentHashing {
         set.ring();

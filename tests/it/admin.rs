@@ -93,7 +93,10 @@ async fn the_pools_page_shows_every_endpoint() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_figures_of_an_endpoint_follow_its_traffic() {
     let a = Endpoint::named("a").await;
-    let lab = Lab::start(&config("round_robin", &[("a", a.address), ("gone", nobody())])).await;
+    let yaml = config("round_robin", &[("a", a.address), ("gone", nobody())]);
+    // One attempt for each request, whatever becomes of it.
+    let yaml = yaml.replace("0, pool: agents }]", "0 }]\nroutes: [{ name: all, pool: agents, retry: off }]");
+    let lab = Lab::start(&yaml.replace("{ agents: {", "{ agents: { circuit_breaker: off,")).await;
     let fresh = endpoint(&lab, "a").await;
     assert_eq!((&fresh["success_rate"], &fresh["response_time"]["p50"]), (&Value::Null, &Value::Null));
 
@@ -166,7 +169,7 @@ async fn the_effective_config_hides_the_token_and_writes_durations_as_a_file_doe
     assert_eq!(effective["listeners"][0]["timeouts"]["header"], "10s");
     assert_eq!(effective["pools"]["agents"]["upstream"]["connect_timeout"], "3s");
     let timeouts = &effective["routes"][0]["timeouts"];
-    assert_eq!(*timeouts, json!({ "total": null, "attempt": null, "first_byte": "120s", "idle": "300s" }));
+    assert_eq!(*timeouts, json!({ "total": null, "queue": null, "attempt": null, "first_byte": "120s", "idle": "300s" }));
 
     let page = "/api/v1/pools/agents/endpoints/a/drain";
     assert_eq!(admin(lab.admin(), Method::POST, page, "").await.status(), 401);

@@ -1,7 +1,7 @@
 //! Endpoints that answer wrongly, late, partly or not at all: the client hears why, and never gets a part for the whole.
 
 use crate::lab::{Answer, Http1, Lab, get, request, soon};
-use crate::wire::{Bare, Canned, End, Plan, Wire, lab};
+use crate::wire::{Bare, Canned, End, Plan, Wire, lab, once};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -125,7 +125,7 @@ async fn a_connection_that_does_not_open_in_time_is_said_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_leaves_the_clients_connection_open() {
     let gone = Bare::listen().await.address;
-    let lab = lab(gone).await;
+    let lab = once(gone).await;
     let mut client = Http1::connect(lab.address()).await;
     for _ in 0..3 {
         expect(&client.ask(request("/")).await, 502, "connection_refused");

@@ -247,7 +247,10 @@ async fn before_nobody(rest: &str) -> (Lab, tempfile::TempDir) {
     let folder = tempfile::tempdir().expect("a folder");
     let socket = folder.path().join("gone.sock");
     drop(std::os::unix::net::UnixListener::bind(&socket).expect("a socket"));
-    (pool(&format!("{{ endpoints: [{{ id: gone, address: 'unix:{}' }}] }}", socket.display()), rest).await, folder)
+    (
+        pool(&format!("{{ circuit_breaker: off, endpoints: [{{ id: gone, address: 'unix:{}' }}] }}", socket.display()), rest).await,
+        folder,
+    )
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -1,7 +1,7 @@
 //! HTTP/1.1 messages from end to end: what is kept, what is changed, and where each ends.
 
 use crate::lab::{Endpoint, get};
-use crate::wire::{Bare, Canned, End, Plan, Wire, echo, lab};
+use crate::wire::{Bare, Canned, End, Plan, Wire, echo, lab, once};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -100,7 +100,7 @@ async fn the_answer_to_head_keeps_its_length_and_has_no_body() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_made_here_has_no_body_for_head() {
-    let lab = lab("127.0.0.1:1").await;
+    let lab = once("127.0.0.1:1").await;
     let mut client = Wire::connect(lab.address()).await;
     client.send("HEAD / HTTP/1.1\r\nhost: a\r\n\r\nGET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     let first = client.head().await;

@@ -26,10 +26,10 @@ impl Logged {
             "listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
              routes:\n\
              - {{ name: coder, match: {{ path: {{ prefix: /coder }} }}, pool: agents }}\n\
-             - {{ name: gone, match: {{ path: {{ prefix: /gone }} }}, pool: gone }}\n\
+             - {{ name: gone, match: {{ path: {{ prefix: /gone }} }}, pool: gone, retry: off }}\n\
              pools:\n\
              \x20 agents: {{ endpoints: [{{ id: a, address: \"{}\" }}] }}\n\
-             \x20 gone: {{ endpoints: [{{ id: nobody, address: \"{}\" }}] }}\n\
+             \x20 gone: {{ circuit_breaker: off, endpoints: [{{ id: nobody, address: \"{}\" }}] }}\n\
              telemetry: {{ access_log: {{ format: {format}, path: \"{}\" }} }}\n",
             agent.address,
             nobody(),

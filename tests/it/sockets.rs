@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, UnixListener, UnixStream};
 
 use crate::lab::{Endpoint, Http1, Lab, full, get, request, soon};
 use crate::tls::Authority;
-use crate::wire::{Bare, Canned, End, Plan, Wire, lab};
+use crate::wire::{Bare, Canned, End, Plan, Wire, lab, once};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
@@ -141,7 +141,7 @@ async fn an_endpoint_behind_a_unix_socket_is_reached() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("out.sock");
     let listener = UnixListener::bind(&path).unwrap();
-    let lab = lab(format!("unix:{}", path.display())).await;
+    let lab = once(format!("unix:{}", path.display())).await;
     let mut client = Wire::connect(lab.address()).await;
     client.send("GET / HTTP/1.1\r\nhost: agents.example.com\r\n\r\n").await;
     let mut inside = Wire::new(soon(listener.accept()).await.unwrap().0);

@@ -276,6 +276,11 @@ impl Plan {
     }
 }
 
+/// Starts a proxy before `endpoint` that tries once and never opens a breaker, so that the first failure is the one that is told.
+pub async fn once(endpoint: impl ToString) -> Lab {
+    Plan::before(endpoint).route("retry: off").pool("circuit_breaker: off").start().await
+}
+
 /// Starts a proxy before `endpoint`, with defaults.
 pub async fn lab(endpoint: impl ToString) -> Lab {
     Plan::before(endpoint).start().await
