@@ -2,12 +2,12 @@
 //!
 //! A report multiplies what is counted and never replaces it. Utilisation is a share of what the endpoint owns, not of what it can have: one that
 //! borrows from an idle machine says 1.5 and is well, one that is held to its own says 1 and drowns. Whoever sends to the least utilised sends
-//! to the latter (Wydrowski et al. 2024, "Load is not what you should balance: Introducing Prequal", section 2), and sends a herd when reports
+//! to the latter (Wydrowski et al., "Load is not what you should balance: Introducing Prequal", NSDI 2024), and sends a herd when reports
 //! are old. What is in flight is always true, and tells the two apart.
 //!
 //! For the same reason a score does not decide alone: a mean over the last answers is old where answers are few, and until it tells of an endpoint
 //! that has become slow, requests pile up there. So an endpoint that has far more than its share in flight is crowded, and loses to any
-//! that is not (the same paper's rule of hot and cold, section 4, with a bound instead of a quantile).
+//! that is not (inspired by the same paper's rule of hot and cold, with a bound instead of a quantile).
 
 use std::time::Duration;
 

@@ -2,8 +2,8 @@
 //!
 //! A machine is ten allocations large. The replica owns one and may use what the others leave; when they want it all, the isolation of the
 //! machine keeps the replica to its own. How much the others want moves on two scales: a regime that holds for a minute on average, and what is
-//! wanted within it, drawn anew every second on average. The paper says that its antagonists were the usual load of production machines, and not
-//! how it was distributed: regimes and their shares are a reconstruction from its figures, where a minority of machines is contended.
+//! wanted within it, drawn anew every second on average. The paper's antagonists were what else ran on its machines; regimes and their shares are a
+//! reconstruction in which a minority of machines is contended.
 
 use std::time::Duration;
 
