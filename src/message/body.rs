@@ -165,7 +165,7 @@ impl Upload {
                 Some(replay)
             }
             Source::Kept(reader) => {
-                let replay = reader.replay();
+                let replay = reader.replay(limit);
                 *self = Self::kept(reader);
                 Some(replay)
             }

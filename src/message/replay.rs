@@ -35,7 +35,7 @@ pub enum Kept {
     NoMemory,
 }
 
-/// A body that is kept while it passes.
+/// A body that is kept while it passes, as long as one of these is there.
 #[derive(Debug)]
 pub struct Replay(Rc<RefCell<Store>>);
 
@@ -55,8 +55,8 @@ struct Store {
     kept: Kept,
     /// Frames that the present reading has taken.
     read: usize,
-    /// Nobody will read it again.
-    released: bool,
+    /// How many may want it again; none: nothing more is kept.
+    keepers: usize,
     limit: u64,
     bytes: u64,
     room: Box<dyn Room>,
@@ -94,7 +94,7 @@ impl Replay {
         let total = body.size_hint().exact();
         // A body that says it is too large is not kept at all.
         let kept = if total.is_some_and(|total| total > limit) { Kept::TooLarge } else { Kept::SoFar };
-        let store = Store { body, frames: Vec::new(), kept, read: 0, released: false, limit, bytes: 0, room, total };
+        let store = Store { body, frames: Vec::new(), kept, read: 0, keepers: 1, limit, bytes: 0, room, total };
         let store = Rc::new(RefCell::new(store));
         (Self(store.clone()), Reader { store, next: 0, bytes: 0 })
     }
@@ -110,16 +110,30 @@ impl Replay {
         Upload::kept(Reader { store: self.0.clone(), next: 0, bytes: 0 })
     }
 
-    /// Keeps nothing more: there will be no other reading.
-    pub fn release(self) {
+    /// Returns how many bytes are kept.
+    pub fn bytes(&self) -> u64 {
+        self.0.borrow().bytes
+    }
+}
+
+impl Drop for Replay {
+    fn drop(&mut self) {
         let mut store = self.0.borrow_mut();
-        store.released = true;
+        store.keepers -= 1;
         store.tidy();
     }
 }
 
 impl Reader {
-    pub(super) fn replay(&self) -> Replay {
+    /// One more may want the body again, and keeps up to `limit` bytes of it.
+    pub(super) fn replay(&self, limit: u64) -> Replay {
+        let mut store = self.store.borrow_mut();
+        store.keepers += 1;
+        store.limit = store.limit.max(limit);
+        let is_untouched = store.read == 0;
+        if is_untouched && store.kept == Kept::TooLarge && store.total.is_some_and(|total| total <= store.limit) {
+            store.kept = Kept::SoFar;
+        }
         Replay(self.store.clone())
     }
 
@@ -169,7 +183,7 @@ impl Reader {
 
 impl Store {
     fn keep(&mut self, frame: &Frame<Bytes>) {
-        if self.released || self.kept != Kept::SoFar {
+        if self.keepers == 0 || self.kept != Kept::SoFar {
             return;
         }
         let Some(piece) = Piece::of(frame) else { return };
@@ -185,7 +199,7 @@ impl Store {
     }
 
     fn end(&mut self) {
-        if self.kept == Kept::SoFar && !self.released && self.body.progress().cut().is_none() {
+        if self.kept == Kept::SoFar && self.keepers > 0 && self.body.progress().cut().is_none() {
             self.kept = Kept::Whole;
         }
     }
@@ -198,7 +212,7 @@ impl Store {
 
     /// Lets go of what has been read and will not be read again.
     fn tidy(&mut self) {
-        if self.released && self.read >= self.frames.len() {
+        if self.keepers == 0 && self.read >= self.frames.len() {
             self.frames = Vec::new();
             self.room.give_back();
         }

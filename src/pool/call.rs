@@ -146,12 +146,22 @@ pub struct Denied {
     pub reset: bool,
     /// Whether an endpoint may have seen the request.
     pub(super) sent: bool,
+    /// Whether the connection had been open before, and may have been closed as idle.
+    pub(super) stale: bool,
 }
 
 impl Denied {
     /// No endpoint was tried.
     pub(super) fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { failure: reason.into(), detail: detail.into(), member: None, tries: Tries::NONE, reset: false, sent: false }
+        Self {
+            failure: reason.into(),
+            detail: detail.into(),
+            member: None,
+            tries: Tries::NONE,
+            reset: false,
+            sent: false,
+            stale: false,
+        }
     }
 
     /// Waiting so long may help.

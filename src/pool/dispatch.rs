@@ -82,7 +82,13 @@ async fn send(mut place: Place, call: Call, timeouts: Rc<RouteTimeouts>) -> Resu
             let reason = upload.and_then(|progress| progress.cut()).unwrap_or(failure.reason);
             place.ended(Outcome::Failed(reason));
             let detail = Cow::Owned(format!("endpoint {}: {}", member.endpoint.spec.id, failure.detail));
-            Err(Denied { member: Some(member), tries: Tries::ONE, sent: failure.sent, ..Denied::new(reason, detail) })
+            Err(Denied {
+                member: Some(member),
+                tries: Tries::ONE,
+                sent: failure.sent,
+                stale: failure.reused,
+                ..Denied::new(reason, detail)
+            })
         }
     }
 }

@@ -75,7 +75,7 @@ where
         self.policy.budget.note_request(clock::now());
         let spare = Spare::of(&mut call, self.policy.settings.body_buffer, &self.policy.memory);
         let terms = call.terms();
-        let running = Running { spare, terms, attempts: 1, delays: Delays::new(), last: None };
+        let running = Running { spare, terms, attempts: 1, delays: Delays::new(), stale: false, last: None };
         let stage = Stage::Trying(self.inner.call(call));
         RetryFuture { service: self.clone(), running: Some(Box::new(running)), stage }
     }
@@ -94,6 +94,8 @@ struct Running {
     terms: Terms,
     attempts: u32,
     delays: Delays,
+    /// The attempt failed over a connection that had been idle.
+    stale: bool,
     /// How the attempt before failed, when it was not answered.
     last: Option<Denied>,
 }
@@ -138,7 +140,11 @@ impl Running {
         if let Some(obstacle) = self.spare.obstacle() {
             return Err(Some(obstacle));
         }
-        let delay = honour(asked, self.delays.next(settings, &mut Rng::new()), settings.max_delay);
+        let delay = match event {
+            // The endpoint closed an idle connection in the moment in which it was used: nobody is overloaded.
+            Event::Failed { .. } if self.stale && self.attempts == 1 => Duration::ZERO,
+            _ => honour(asked, self.delays.next(settings, &mut Rng::new()), settings.max_delay),
+        };
         if self.terms.end.is_some_and(|(end, _)| Instant::now() + delay >= end) {
             return Err(Some(Skip::Deadline));
         }
@@ -163,6 +169,7 @@ where
                 Stage::Trying(inner) => {
                     let result = std::task::ready!(Pin::new(inner).poll(cx));
                     let event = event_of(&result);
+                    running.stale = result.as_ref().is_err_and(|denied| denied.stale);
                     let asked = result.as_ref().ok().and_then(|reply| asked(reply.response.headers()));
                     let next = running.next(event, asked, &this.service.policy);
                     match next {
@@ -174,7 +181,6 @@ where
                             let attempts = running.attempts;
                             this.service.policy.tally.note(attempts, result.is_ok(), skipped);
                             let Some(running) = this.running.take() else { return Poll::Pending };
-                            running.spare.release();
                             let result = tell_the_attempt(result, running.last);
                             return Poll::Ready(with_tries(result, attempts, skipped));
                         }

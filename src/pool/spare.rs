@@ -10,13 +10,15 @@ use crate::message::replay::{Kept, Replay, Room};
 use crate::resilience::retry::Skip;
 use crate::resilience::shed::{Hold, ReplayMemory};
 
-/// What is kept of a request.
+/// What is kept of a request; dropped, nothing more of its body is kept for it.
 #[derive(Debug)]
 pub(super) struct Spare {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
     body: Option<Replay>,
+    /// Bytes of the body that may be kept; another layer may keep more.
+    limit: u64,
 }
 
 /// What the body of one request takes of the memory for all.
@@ -51,6 +53,7 @@ impl Spare {
             uri: call.request.uri().clone(),
             headers: call.request.headers().clone(),
             body,
+            limit,
         }
     }
 
@@ -64,7 +67,9 @@ impl Spare {
 
     /// Tells why the request could not be sent again.
     pub(super) fn obstacle(&self) -> Option<Skip> {
-        match self.body.as_ref()?.kept() {
+        let body = self.body.as_ref()?;
+        match body.kept() {
+            Kept::SoFar | Kept::Whole if body.bytes() > self.limit => Some(Skip::BodyTooLarge),
             Kept::SoFar | Kept::Whole => None,
             Kept::TooLarge => Some(Skip::BodyTooLarge),
             Kept::NoMemory => Some(Skip::Memory),
@@ -73,7 +78,7 @@ impl Spare {
 
     /// Tells whether all of the request is here, so that it can be sent beside an attempt that still runs.
     pub(super) fn is_whole(&self) -> bool {
-        self.body.as_ref().is_none_or(|body| body.kept() == Kept::Whole)
+        self.body.as_ref().is_none_or(|body| body.kept() == Kept::Whole && body.bytes() <= self.limit)
     }
 
     /// Makes the request once more; a reading of its body that came before must have ended, unless all of it is here.
@@ -83,12 +88,5 @@ impl Spare {
         request.uri_mut().clone_from(&self.uri);
         request.headers_mut().clone_from(&self.headers);
         request
-    }
-
-    /// It will not be sent again.
-    pub(super) fn release(self) {
-        if let Some(body) = self.body {
-            body.release();
-        }
     }
 }

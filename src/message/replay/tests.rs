@@ -165,6 +165,22 @@ fn a_broken_body_is_broken_for_every_reading() {
 }
 
 #[test]
+fn a_second_keeper_raises_the_limit_and_outlives_the_first() {
+    run(async {
+        let memory = Memory::new(100);
+        let (mut client, body) = client("content-length: 5").await;
+        let (first, mut upload) = kept(body, 4, &memory);
+        assert_eq!(first.kept(), Kept::TooLarge);
+        let second = upload.keep(5, || unreachable!("the body is kept already")).unwrap();
+        client.write_all(b"12345").await.unwrap();
+        assert_eq!(rest(upload).await.unwrap(), "12345");
+        drop(first);
+        assert_eq!((second.kept(), second.bytes(), memory.used()), (Kept::Whole, 5, 5));
+        assert_eq!(rest(second.again()).await.unwrap(), "12345");
+    });
+}
+
+#[test]
 fn a_released_body_gives_its_memory_back_and_goes_on() {
     run(async {
         let memory = Memory::new(100);
@@ -172,7 +188,7 @@ fn a_released_body_gives_its_memory_back_and_goes_on() {
         let (replay, mut upload) = kept(body, 100, &memory);
         client.write_all(b"12345").await.unwrap();
         assert_eq!(next(&mut upload).await, "12345");
-        replay.release();
+        drop(replay);
         assert_eq!(memory.used(), 0);
         client.write_all(b"67890").await.unwrap();
         assert_eq!(rest(upload).await.unwrap(), "67890");
