@@ -17,13 +17,13 @@ use super::limit;
 use super::record::Record;
 use super::reply::{self, ReplyBody};
 use super::upgrade;
-use super::view::{ActionView, RouteView, View};
+use super::view::{ActionView, Destination, RouteView, View};
 use crate::kit::clock;
 use crate::message::body::Upload;
 use crate::message::problem::{Kind, Problem};
 use crate::message::{Refusal, hop, request_id};
 use crate::model::{Failure, Outcome, Reason};
-use crate::pool::{Call, Denied, Reply, Tier, Tiers, Tries};
+use crate::pool::{Call, Denied, Reply, Tries};
 use crate::route::{Matched, Miss, Query};
 
 /// How many attempts a request took, when it took more than one.
@@ -227,15 +227,14 @@ async fn answer(
             }
         }
         ActionView::Forward { rotation, pools } => {
-            let tiers = pools.get(rotation.borrow_mut().next());
-            let Some(tiers) = tiers else {
+            let Some(destination) = pools.get(rotation.borrow_mut().next()) else {
                 return Err((record, Refused::new(Reason::Internal, "the route has no pool").into()));
             };
             let standing = match admit::rate(client, view, &route, &request, record.started()) {
                 Ok(standing) => standing,
                 Err(turned) => return Err((record, turned.into())),
             };
-            let prepared = Prepared { route: &route, tiers, matched, trace: random };
+            let prepared = Prepared { route: &route, destination, matched, trace: random };
             let mut answered = pass(client, view, request, &prepared, record).await;
             match &mut answered {
                 Ok(response) => response.headers_mut().extend(standing),
@@ -273,7 +272,7 @@ fn find(view: &View, request: &Request<Incoming>, target: &Target) -> Result<(Ma
 /// What was decided about a request before it is sent.
 struct Prepared<'a> {
     route: &'a RouteView,
-    tiers: &'a Tiers,
+    destination: &'a Destination,
     matched: Matched,
     trace: (u128, u64),
 }
@@ -294,13 +293,8 @@ async fn pass(
         Ok(permit) => record.admitted(permit),
         Err(turned) => return Err((record, turned.into())),
     }
-    // On a session's own point, so that it moves to another tier only when its share of the traffic does.
-    let hash = |tier: &Tier| tier.hash_key.as_ref().and_then(|source| forward::hash_key(source, client, view, &request));
-    let point = |tier: &Tier| hash(tier).map_or_else(fastrand::f64, |key| key as f64 / (u64::MAX as f64 + 1.0));
-    let Some(tier) = prepared.tiers.choose(point) else {
-        return Err((record, Refused::new(Reason::Internal, "the route has no pool").into()));
-    };
-    let key = hash(tier);
+    let source = prepared.destination.hash_key.as_ref();
+    let key = source.and_then(|source| forward::hash_key(source, client, view, &request));
     let required = match forward::required(request.headers()) {
         Ok(required) => required,
         Err(refusal) => return Err((record, refusal.into())),
@@ -315,7 +309,7 @@ async fn pass(
     let request = request.map(|body| Upload::new(body, view.limits.request_body, idle));
     record.uploads(request.body().progress());
     let call = Call::new(request, required, key, record.started());
-    let mut stack = tier.stack.clone();
+    let mut stack = prepared.destination.stack.clone();
     match stack.call(call).await {
         Ok(reply) if switches(&reply) && (client_side.is_none() || hop::upgrade_wanted(reply.response.headers()).is_none()) => {
             let (record, refused) = bad_switch(reply, record);

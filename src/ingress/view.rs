@@ -12,8 +12,10 @@ use http::HeaderValue;
 
 use crate::message::rate_limit;
 use crate::message::via::Via;
-use crate::model::{Action, Forwarding, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot};
-use crate::pool::{self, RouteState, Tiers};
+use crate::model::{
+    Action, Forwarding, HashKey, Id, Limits, Listener, ListenerProtocol, ListenerTimeouts, Redirect, Route, Snapshot,
+};
+use crate::pool::{self, RouteState, Stack, Tiers};
 use crate::registry::{Gate, LiveListener};
 use crate::resilience::shed::Pressure;
 use crate::route::{Rewriter, Rotation, Table};
@@ -124,11 +126,19 @@ pub(super) struct RouteView {
 #[derive(Debug)]
 pub(super) enum ActionView {
     /// It goes to one of these pools.
-    Forward { rotation: RefCell<Rotation>, pools: Vec<Tiers> },
+    Forward { rotation: RefCell<Rotation>, pools: Vec<Destination> },
     /// It is sent elsewhere.
     Redirect(Redirect),
     /// It is answered here.
     Respond(Fixed),
+}
+
+/// A pool, and those that take over from it, with the route's policies around them.
+#[derive(Debug)]
+pub(super) struct Destination {
+    pub(super) stack: Stack,
+    /// Where the key of a request comes from, when a pool asks for one.
+    pub(super) hash_key: Option<HashKey>,
 }
 
 /// What views are built from.
@@ -193,12 +203,13 @@ impl RouteView {
                 let policies = &route.policies;
                 let shadow = policies.mirror.as_ref().and_then(|mirror| parts.pools.get(&mirror.pool));
                 let others = policies.failover.as_ref().map_or(&[][..], |failover| &failover.pools);
-                let tiers = |first: &Id| {
-                    let first = parts.pools.get(first);
-                    let pools = first.into_iter().chain(others.iter().filter_map(|pool| parts.pools.get(pool)));
-                    Tiers::new(route, pools, shadow, state)
-                };
-                let (weights, pools): (Vec<u32>, Vec<_>) = splits.iter().map(|split| (split.weight, tiers(&split.pool))).unzip();
+                let known = splits.iter().filter_map(|split| Some((split.weight, parts.pools.get(&split.pool)?)));
+                let (weights, pools): (Vec<u32>, Vec<_>) = known
+                    .map(|(weight, first)| {
+                        let tiers = Tiers::new(route, first, others.iter().filter_map(|pool| parts.pools.get(pool)));
+                        (weight, Destination { hash_key: tiers.hash_key(), stack: pool::build(route, tiers, shadow, state) })
+                    })
+                    .unzip();
                 ActionView::Forward { rotation: RefCell::new(Rotation::new(&weights)), pools }
             }
         };

@@ -28,5 +28,5 @@ pub use download::Download;
 pub use local::{Local, Shared};
 pub use member::Member;
 pub use route_state::RouteState;
-pub use stack::Stack;
-pub use tiers::{Tier, Tiers};
+pub use stack::{Stack, build};
+pub use tiers::Tiers;

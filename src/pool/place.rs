@@ -9,7 +9,7 @@ use super::Member;
 use crate::endpoint::Attempt;
 use crate::kit::clock::{self, Tick};
 use crate::model::{Outcome, Reason};
-use crate::resilience::breaker::Pass;
+use crate::resilience::breaker::{Pass, Verdict};
 
 /// An attempt's place on a member, from the pick to the last byte of the answer.
 ///
@@ -39,6 +39,16 @@ impl Place {
                 member.queue.freed(&member.endpoint, now);
                 None
             }
+        }
+    }
+
+    /// Gives it back before anything was done with it.
+    pub(super) fn withdraw(mut self) {
+        if let (Some(attempt), Some(pass)) = (self.running.take(), self.pass.take()) {
+            let now = attempt.started();
+            attempt.withdraw();
+            self.member.breaker.end(pass, Verdict::Neither, now);
+            self.member.queue.freed(&self.member.endpoint, now);
         }
     }
 

@@ -13,6 +13,7 @@ use tower::{Layer, Service};
 use super::call::{Call, Denied, Reply};
 use super::local::Local;
 use super::place::Place;
+use super::tiers::Tiers;
 use crate::balance::NoPick;
 use crate::kit::clock::{self, Tick};
 use crate::model::{Priority, Reason, Route};
@@ -24,13 +25,11 @@ const MAX_PICKS: usize = 16;
 
 /// Puts a [`Seat`] around a service.
 #[derive(Clone, Debug)]
-pub struct SeatLayer {
-    pool: Rc<Local>,
-    policy: Rc<Policy>,
-}
+pub struct SeatLayer(Rc<Policy>);
 
 #[derive(Debug)]
 struct Policy {
+    tiers: Tiers,
     require: Box<[Box<str>]>,
     priority: Priority,
     /// The route's own; the pool's counts when `None`.
@@ -41,21 +40,66 @@ struct Policy {
 #[derive(Clone, Debug)]
 pub struct Seat<S> {
     inner: S,
-    layer: SeatLayer,
+    policy: Rc<Policy>,
+}
+
+/// What a look for a place has found.
+enum Found {
+    /// A place.
+    Place(Place),
+    /// None, but the pool has a queue.
+    Queue(Rc<Local>),
+    /// None.
+    Nothing(Denied),
 }
 
 impl SeatLayer {
-    pub(super) fn new(pool: &Rc<Local>, route: &Route) -> Self {
+    pub(super) fn new(tiers: Tiers, route: &Route) -> Self {
         let require = route.require.iter().map(|name| name.as_str().into()).collect();
-        let policy = Policy { require, priority: route.policies.priority, timeout: route.timeouts.queue };
-        Self { pool: pool.clone(), policy: Rc::new(policy) }
+        Self(Rc::new(Policy { tiers, require, priority: route.policies.priority, timeout: route.timeouts.queue }))
+    }
+}
+
+impl Policy {
+    /// Looks for a place that is free now: in the pool that the call's share of the traffic belongs to, and then in those that take over.
+    ///
+    /// A pool that is only full keeps the call when it has a queue; one whose endpoints this call has tried gives it to the next one.
+    fn look(&self, call: &Call, now: Tick) -> Found {
+        let mut first = None;
+        let mut tried = None;
+        for pool in self.tiers.order(call.key) {
+            let queue = pool.queue();
+            // Who comes while others wait must not be served before them.
+            let found = if queue.is_busy() { Err(pool.crowded(&self.require, call)) } else { self.look_in(pool, call, now) };
+            match found {
+                Ok(place) if call.tried.contains(&place.member().endpoint.serial()) => match tried {
+                    None => tried = Some(place),
+                    Some(_) => place.withdraw(),
+                },
+                Ok(place) => {
+                    if let Some(tried) = tried {
+                        tried.withdraw();
+                    }
+                    return Found::Place(place);
+                }
+                Err(NoPick::Full) if queue.is_on() => return tried.map_or_else(|| Found::Queue(pool.clone()), Found::Place),
+                Err(reason) => {
+                    first.get_or_insert((pool, reason));
+                }
+            }
+        }
+        match (tried, first) {
+            (Some(place), _) => Found::Place(place),
+            (None, Some((pool, NoPick::Empty | NoPick::Unavailable))) if pool.queue().is_on() => Found::Queue(pool.clone()),
+            (None, Some((pool, reason))) => Found::Nothing(self.no_place(pool, call, reason, now)),
+            (None, None) => Found::Nothing(Denied::new(Reason::NoEndpoint, "the route has no pool")),
+        }
     }
 
-    /// Looks for a place that is free now.
-    fn look(&self, call: &Call, now: Tick) -> Result<Place, NoPick> {
+    fn look_in(&self, pool: &Local, call: &Call, now: Tick) -> Result<Place, NoPick> {
         let mut refusal = NoPick::Unavailable;
         for _ in 0..MAX_PICKS {
-            let member = self.pool.pick(&self.policy.require, call, now)?;
+            let member = pool.pick(&self.require, call, now)?;
             match Place::take(&member, now) {
                 Some(place) => return Ok(place),
                 // Another worker was faster, for the slot or for the half-open breaker's probe.
@@ -65,23 +109,23 @@ impl SeatLayer {
         Err(refusal)
     }
 
-    /// Waits for a place.
-    async fn wait(&self, call: &Call) -> Result<Place, Denied> {
-        let queue = self.pool.queue();
-        let limit = self.policy.timeout.unwrap_or_else(|| queue.timeout());
+    /// Waits for a place in `pool`.
+    async fn wait(&self, pool: &Local, call: &Call) -> Result<Place, Denied> {
+        let queue = pool.queue();
+        let limit = self.timeout.unwrap_or_else(|| queue.timeout());
         let deadline = tokio::time::Instant::now() + limit;
         loop {
             let now = clock::now();
-            let required = self.policy.require.iter().chain(&call.required).cloned().collect();
-            let want = Want { required, priority: self.policy.priority, arrived: call.started };
-            let wait = queue.wait(want, now).map_err(|refusal| self.refused(refusal, now))?;
+            let required = self.require.iter().chain(&call.required).cloned().collect();
+            let want = Want { required, priority: self.priority, arrived: call.started };
+            let wait = queue.wait(want, now).map_err(|refusal| refused(pool, refusal, now))?;
             let attempt = match tokio::time::timeout_at(deadline, wait).await {
-                Ok(granted) => granted.map_err(|refusal| self.refused(refusal, clock::now()))?,
-                Err(_) => return Err(self.late(limit)),
+                Ok(granted) => granted.map_err(|refusal| refused(pool, refusal, clock::now()))?,
+                Err(_) => return Err(late(pool, limit)),
             };
             let now = clock::now();
             // A member that this worker has not heard of yet, or a probe that somebody else has taken: once more, at the old place in the line.
-            match self.pool.member_of(attempt.endpoint()) {
+            match pool.member_of(attempt.endpoint()) {
                 Some(member) => {
                     if let Some(place) = Place::with(&member, attempt, now) {
                         return Ok(place);
@@ -98,30 +142,11 @@ impl SeatLayer {
         }
     }
 
-    fn refused(&self, refusal: Refusal, now: Tick) -> Denied {
-        let (queue, name) = (self.pool.queue(), self.pool.model().name.clone());
-        match refusal {
-            Refusal::Full => {
-                Denied::new(Reason::QueueFull, format!("every slot of pool {name} and every place in its queue is taken"))
-            }
-            Refusal::Displaced => {
-                Denied::new(Reason::Displaced, format!("a more important request took the place in the queue of pool {name}"))
-            }
-        }
-        .after(queue.advice(now))
-    }
-
-    fn late(&self, limit: Duration) -> Denied {
-        let (queue, name) = (self.pool.queue(), self.pool.model().name.clone());
-        let wait = queue.advice(clock::now());
-        Denied::new(Reason::QueueTimeout, format!("no slot of pool {name} became free within {limit:?}")).after(wait)
-    }
-
-    fn no_place(&self, call: &Call, reason: NoPick, now: Tick) -> Denied {
-        let name = self.pool.model().name.clone();
+    fn no_place(&self, pool: &Local, call: &Call, reason: NoPick, now: Tick) -> Denied {
+        let name = pool.model().name.clone();
         match reason {
             NoPick::Empty => Denied::new(Reason::NoEndpoint, format!("pool {name} has no endpoint")),
-            NoPick::Unavailable => match self.pool.breakers_open_for(now) {
+            NoPick::Unavailable => match pool.breakers_open_for(now) {
                 Some(wait) => Denied::new(Reason::BreakerOpen, format!("every circuit breaker of pool {name} is open"))
                     .after(wait.max(Duration::from_secs(1))),
                 None => Denied::new(
@@ -132,7 +157,7 @@ impl SeatLayer {
             NoPick::Full => Denied::new(Reason::QueueFull, format!("every slot of pool {name} is taken, and it has no queue"))
                 .after(Duration::from_secs(1)),
             NoPick::Capability => {
-                let wanted: Vec<&str> = self.policy.require.iter().chain(&call.required).map(AsRef::as_ref).collect();
+                let wanted: Vec<&str> = self.require.iter().chain(&call.required).map(AsRef::as_ref).collect();
                 let detail = format!("no endpoint of pool {name} offers all of: {}", wanted.join(", "));
                 Denied::new(Reason::CapabilityUnavailable, detail)
             }
@@ -140,11 +165,28 @@ impl SeatLayer {
     }
 }
 
+fn refused(pool: &Local, refusal: Refusal, now: Tick) -> Denied {
+    let name = pool.model().name.clone();
+    match refusal {
+        Refusal::Full => Denied::new(Reason::QueueFull, format!("every slot of pool {name} and every place in its queue is taken")),
+        Refusal::Displaced => {
+            Denied::new(Reason::Displaced, format!("a more important request took the place in the queue of pool {name}"))
+        }
+    }
+    .after(pool.queue().advice(now))
+}
+
+fn late(pool: &Local, limit: Duration) -> Denied {
+    let name = pool.model().name.clone();
+    let wait = pool.queue().advice(clock::now());
+    Denied::new(Reason::QueueTimeout, format!("no slot of pool {name} became free within {limit:?}")).after(wait)
+}
+
 impl<S> Layer<S> for SeatLayer {
     type Service = Seat<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Seat { inner, layer: self.clone() }
+        Seat { inner, policy: self.0.clone() }
     }
 }
 
@@ -162,27 +204,19 @@ where
     }
 
     fn call(&mut self, mut call: Call) -> Self::Future {
-        let now = clock::now();
-        let queue = self.layer.pool.queue();
-        // Who comes while others wait must not be served before them.
-        let found = if queue.is_busy() {
-            Err(self.layer.pool.crowded(&self.layer.policy.require, &call))
-        } else {
-            self.layer.look(&call, now)
-        };
-        match found {
-            Ok(place) => {
+        match self.policy.look(&call, clock::now()) {
+            Found::Place(place) => {
                 call.place = Some(place);
                 SeatFuture::Found(self.inner.call(call))
             }
-            Err(NoPick::Empty | NoPick::Unavailable | NoPick::Full) if queue.is_on() => {
-                let Self { mut inner, layer } = self.clone();
+            Found::Queue(pool) => {
+                let Self { mut inner, policy } = self.clone();
                 SeatFuture::Waiting(Box::pin(async move {
-                    call.place = Some(layer.wait(&call).await?);
+                    call.place = Some(policy.wait(&pool, &call).await?);
                     inner.call(call).await
                 }))
             }
-            Err(reason) => SeatFuture::Refused(Some(Box::new(self.layer.no_place(&call, reason, now)))),
+            Found::Nothing(denied) => SeatFuture::Refused(Some(Box::new(denied))),
         }
     }
 }

@@ -18,6 +18,7 @@ use super::mirror::{Mirror, MirrorLayer};
 use super::retry::{Retry, RetryLayer};
 use super::route_state::RouteState;
 use super::seat::{Seat, SeatLayer};
+use super::tiers::Tiers;
 use crate::model::{Reason, Route};
 
 type Attempt = Either<Deadline<Dispatch>, Dispatch>;
@@ -27,15 +28,15 @@ type Contained = Either<Bulkhead<Hedged>, Hedged>;
 type Limited = Either<Deadline<Contained>, Contained>;
 type Faulty = Fault<Limited>;
 
-/// A route's policies around one pool.
+/// A route's policies around a pool and those that take over from it.
 pub type Stack = Either<Mirror<Faulty>, Faulty>;
 
-/// Builds the stack of `route` over `pool` on this worker; `shadow` is the pool that gets copies.
-pub fn build(route: &Route, pool: &Rc<Local>, shadow: Option<&Rc<Local>>, state: &RouteState) -> Stack {
+/// Builds the stack of `route` over `tiers` on this worker; `shadow` is the pool that gets copies.
+pub fn build(route: &Route, tiers: Tiers, shadow: Option<&Rc<Local>>, state: &RouteState) -> Stack {
     let policies = &route.policies;
     let mirror = policies.mirror.clone().zip(shadow).map(|(settings, shadow)| {
         // Late or in vain: a copy neither waits for others nor is tried again.
-        let target = SeatLayer::new(shadow, route).layer(Dispatch::new(route));
+        let target = SeatLayer::new(Tiers::new(route, shadow, []), route).layer(Dispatch::new(route));
         MirrorLayer::new(settings, target, state)
     });
     let total = route.timeouts.total.map(|limit| DeadlineLayer::new(limit, Reason::TotalTimeout));
@@ -58,7 +59,7 @@ pub fn build(route: &Route, pool: &Rc<Local>, shadow: Option<&Rc<Local>>, state:
         // Around all that one attempt needs, so that another one finds its own endpoint and place.
         .option_layer(retry)
         // Before the attempt's clock: who waits for a slot has not been sent to anybody.
-        .layer(SeatLayer::new(pool, route))
+        .layer(SeatLayer::new(tiers, route))
         // Around one attempt: from the pick to the last byte.
         .option_layer(attempt)
         // Sends.

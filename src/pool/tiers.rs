@@ -1,61 +1,51 @@
-//! The pools of a route in the order in which they take over, each with the route's policies around it.
+//! The pools of a route in the order in which they take over.
 
 use std::rc::Rc;
 
 use super::Local;
-use super::route_state::RouteState;
-use super::stack::{self, Stack};
 use crate::model::{HashKey, Route, Strategy};
 use crate::resilience::failover::{MAX_TIERS, choose, shares};
 
 /// A pool and those that take over from it; the first is the one that the route names.
 #[derive(Debug)]
 pub struct Tiers {
-    tiers: Box<[Tier]>,
+    pools: Box<[Rc<Local>]>,
     overprovisioning: f64,
 }
 
-/// One pool of them.
-#[derive(Debug)]
-pub struct Tier {
-    pool: Rc<Local>,
-    /// The route's policies around it.
-    pub stack: Stack,
-    /// Where the key of a request comes from, when the pool asks for one.
-    pub hash_key: Option<HashKey>,
-}
-
 impl Tiers {
-    /// The tiers of `route`, from `pools`, of which the first is the one that it names; `shadow` is the pool that gets copies.
-    pub fn new<'a>(
-        route: &Route,
-        pools: impl IntoIterator<Item = &'a Rc<Local>>,
-        shadow: Option<&Rc<Local>>,
-        state: &RouteState,
-    ) -> Self {
-        let tier = |pool: &Rc<Local>| {
-            let model = pool.model();
-            let hashes = model.strategy == Strategy::ConsistentHashing;
-            let stack = stack::build(route, pool, shadow, state);
-            Tier { pool: pool.clone(), stack, hash_key: hashes.then(|| model.hash.key.clone()) }
-        };
+    /// The tiers of `route`: `first`, and the pools that take over from it.
+    pub fn new<'a>(route: &Route, first: &'a Rc<Local>, others: impl IntoIterator<Item = &'a Rc<Local>>) -> Self {
         let overprovisioning = route.policies.failover.as_ref().map_or(1.0, |failover| failover.overprovisioning);
-        Self { tiers: pools.into_iter().map(tier).collect(), overprovisioning }
+        let pools = std::iter::once(first).chain(others).take(MAX_TIERS).cloned().collect();
+        Self { pools, overprovisioning }
     }
 
-    /// Chooses the tier for a request; `None` when there is none at all.
+    /// Returns where the key of a request comes from: what the first pool that asks for one says.
+    pub fn hash_key(&self) -> Option<HashKey> {
+        let asks = |pool: &Rc<Local>| {
+            let model = pool.model();
+            (model.strategy == Strategy::ConsistentHashing).then(|| model.hash.key.clone())
+        };
+        self.pools.iter().find_map(asks)
+    }
+
+    /// Returns the pools in the order in which a request tries them: the one that its share of the traffic belongs to, then the others.
     ///
-    /// `point` (from 0 to below 1) is random, or made from the key of the request, so that a session moves only when its share of the traffic does.
-    pub fn choose(&self, point: impl FnOnce(&Tier) -> f64) -> Option<&Tier> {
-        let first = self.tiers.first()?;
-        if self.tiers.len() == 1 {
-            return Some(first);
-        }
+    /// A request with a key always has the same point, so that its session moves only when the shares do.
+    pub(super) fn order(&self, key: Option<u64>) -> impl Iterator<Item = &Rc<Local>> {
+        let chosen = if self.pools.len() > 1 { self.chosen(key) } else { 0 };
+        let others = (0..self.pools.len()).filter(move |&tier| tier != chosen);
+        std::iter::once(chosen).chain(others).filter_map(|tier| self.pools.get(tier))
+    }
+
+    fn chosen(&self, key: Option<u64>) -> usize {
         let mut available = [0.0; MAX_TIERS];
-        for (share, tier) in available.iter_mut().zip(&self.tiers) {
-            *share = tier.pool.available_share();
+        for (share, pool) in available.iter_mut().zip(&self.pools) {
+            *share = pool.available_share();
         }
-        let available = &available[..self.tiers.len().min(MAX_TIERS)];
-        self.tiers.get(choose(&shares(available, self.overprovisioning), point(first)))
+        let available = &available[..self.pools.len().min(MAX_TIERS)];
+        let point = key.map_or_else(fastrand::f64, |key| (key >> 11) as f64 / (1_u64 << 53) as f64);
+        choose(&shares(available, self.overprovisioning), point)
     }
 }
