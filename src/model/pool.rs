@@ -100,7 +100,7 @@ impl Serialize for HashKey {
 /// How much each term counts in the score of `resource_based`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ResourceTerms {
-    /// In flight over `max_connections`, or what the endpoint reports.
+    /// In flight over `max_connections`, weighed by what the endpoint reports.
     pub connections: f64,
     /// Mean response time over one second, at most 1.
     pub response_time: f64,

@@ -57,7 +57,7 @@ pub(in crate::config) struct Hash {
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Resource {
-    /// In flight over `max_connections`, or what the endpoint reports. Default: 0.4.
+    /// In flight over `max_connections`, weighed by what the endpoint reports. Default: 0.4.
     pub(in crate::config) connections: Option<Text<Ratio>>,
     /// Mean response time over one second. Default: 0.4.
     pub(in crate::config) response_time: Option<Text<Ratio>>,
