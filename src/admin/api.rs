@@ -2,15 +2,18 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, Request, State};
+use axum::extract::{Path, Query, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, patch, post};
+use axum::routing::{delete, get, patch, post, put};
 use axum::{Json, Router};
 use http::header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE};
 use http::{HeaderValue, Method, StatusCode, Uri};
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::handles::{Control, Unknown};
+use super::fault::FaultOrder;
+use super::handles::{CHECKS, Control, Unknown};
+use crate::health::HISTORY;
 use crate::model::Weight;
 
 type Shared = State<Arc<dyn Control>>;
@@ -19,7 +22,7 @@ type Shared = State<Arc<dyn Control>>;
 const MAX_DETAIL: usize = 1024;
 
 /// What there is, shown to whoever asks for something else.
-pub(super) const PAGES: [&str; 11] = [
+pub(super) const PAGES: [&str; 18] = [
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
@@ -31,6 +34,13 @@ pub(super) const PAGES: [&str; 11] = [
     "GET, PATCH /api/v1/pools/{pool}/endpoints/{id}",
     "POST /api/v1/pools/{pool}/endpoints/{id}/drain",
     "POST /api/v1/pools/{pool}/endpoints/{id}/undrain",
+    "POST /api/v1/pools/{pool}/endpoints/{id}/breaker/close",
+    "GET /api/v1/bulkheads",
+    "GET /api/v1/bulkheads/{bulkhead}",
+    "GET /api/v1/routes",
+    "GET /api/v1/routes/{route}",
+    "PUT, DELETE /api/v1/routes/{route}/fault",
+    "GET /api/v1/overload",
 ];
 
 /// An error as a problem document (RFC 9457).
@@ -87,6 +97,13 @@ pub(super) fn api_pages() -> Router<Arc<dyn Control>> {
         .route("/api/v1/pools/{pool}/endpoints/{id}", get(endpoint).merge(patch(set_weight)))
         .route("/api/v1/pools/{pool}/endpoints/{id}/drain", post(drain))
         .route("/api/v1/pools/{pool}/endpoints/{id}/undrain", post(undrain))
+        .route("/api/v1/pools/{pool}/endpoints/{id}/breaker/close", post(close_breaker))
+        .route("/api/v1/bulkheads", get(bulkheads))
+        .route("/api/v1/bulkheads/{bulkhead}", get(bulkhead))
+        .route("/api/v1/routes", get(routes))
+        .route("/api/v1/routes/{route}", get(route))
+        .route("/api/v1/routes/{route}/fault", put(set_fault).merge(delete(clear_fault)))
+        .route("/api/v1/overload", get(overload))
 }
 
 pub(super) async fn unknown_page(uri: Uri) -> Problem {
@@ -132,16 +149,34 @@ async fn reload(State(control): Shared) -> Response {
     }
 }
 
-async fn pools(State(control): Shared) -> Response {
-    Json(control.pools()).into_response()
+/// How many results of health checks are to be shown.
+#[derive(Deserialize)]
+struct Shown {
+    checks: Option<usize>,
 }
 
-async fn pool(State(control): Shared, Path(pool): Path<String>) -> Result<Response, Problem> {
-    Ok(Json(control.pool(&pool)?).into_response())
+impl Shown {
+    fn checks(&self) -> Result<usize, Problem> {
+        let checks = self.checks.unwrap_or(CHECKS);
+        let problem = || Problem::new(StatusCode::BAD_REQUEST, format!("checks is a number from 0 to {HISTORY}, found {checks}"));
+        (checks <= HISTORY).then_some(checks).ok_or_else(problem)
+    }
 }
 
-async fn endpoint(State(control): Shared, Path((pool, id)): Path<(String, String)>) -> Result<Response, Problem> {
-    Ok(Json(control.endpoint(&pool, &id)?).into_response())
+async fn pools(State(control): Shared, Query(shown): Query<Shown>) -> Result<Response, Problem> {
+    Ok(Json(control.pools(shown.checks()?)).into_response())
+}
+
+async fn pool(State(control): Shared, Path(pool): Path<String>, Query(shown): Query<Shown>) -> Result<Response, Problem> {
+    Ok(Json(control.pool(&pool, shown.checks()?)?).into_response())
+}
+
+async fn endpoint(
+    State(control): Shared,
+    Path((pool, id)): Path<(String, String)>,
+    Query(shown): Query<Shown>,
+) -> Result<Response, Problem> {
+    Ok(Json(control.endpoint(&pool, &id, shown.checks()?)?).into_response())
 }
 
 async fn drain(State(control): Shared, Path((pool, id)): Path<(String, String)>) -> Result<Response, Problem> {
@@ -150,6 +185,53 @@ async fn drain(State(control): Shared, Path((pool, id)): Path<(String, String)>)
 
 async fn undrain(State(control): Shared, Path((pool, id)): Path<(String, String)>) -> Result<Response, Problem> {
     Ok(Json(control.set_draining(&pool, &id, false)?).into_response())
+}
+
+async fn close_breaker(State(control): Shared, Path((pool, id)): Path<(String, String)>) -> Result<Response, Problem> {
+    Ok(Json(control.close_breaker(&pool, &id)?).into_response())
+}
+
+async fn bulkheads(State(control): Shared) -> Response {
+    Json(control.bulkheads()).into_response()
+}
+
+async fn bulkhead(State(control): Shared, Path(bulkhead): Path<String>) -> Result<Response, Problem> {
+    Ok(Json(control.bulkhead(&bulkhead)?).into_response())
+}
+
+async fn routes(State(control): Shared) -> Response {
+    Json(control.routes()).into_response()
+}
+
+async fn route(State(control): Shared, Path(route): Path<String>) -> Result<Response, Problem> {
+    Ok(Json(control.route(&route)?).into_response())
+}
+
+async fn overload(State(control): Shared) -> Response {
+    Json(control.overload()).into_response()
+}
+
+async fn set_fault(State(control): Shared, Path(route): Path<String>, request: Request) -> Result<Response, Problem> {
+    // First, so that a wrong name is not hidden behind a wrong order.
+    if control.route(&route)?.pools.is_empty() {
+        let detail = format!("route {route:?} sends no requests to a pool: there is nothing that a fault could befall");
+        return Err(Problem::new(StatusCode::CONFLICT, detail));
+    }
+    let order: FaultOrder = read(request, FaultOrder::EXPECTED).await?;
+    let fault = order.check().map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
+    Ok(Json(control.set_fault(&route, Some(fault))?).into_response())
+}
+
+async fn clear_fault(State(control): Shared, Path(route): Path<String>) -> Result<Response, Problem> {
+    Ok(Json(control.set_fault(&route, None)?).into_response())
+}
+
+/// Reads a body of JSON, of which `expected` is an example.
+async fn read<T: DeserializeOwned>(request: Request, expected: &str) -> Result<T, Problem> {
+    let body = axum::body::to_bytes(request.into_body(), super::server::MAX_BODY)
+        .await
+        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))?;
+    serde_json::from_slice(&body).map_err(|error| Problem::new(StatusCode::BAD_REQUEST, format!("{expected} is expected: {error}")))
 }
 
 /// What `PATCH` takes: `{"weight": 2.5}`, or `{"weight": null}` for the file's.
@@ -170,13 +252,7 @@ async fn set_weight(
     Path((pool, id)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Problem> {
-    let body = axum::body::to_bytes(request.into_body(), super::server::MAX_BODY)
-        .await
-        .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))?;
-    let change: Change = serde_json::from_slice(&body).map_err(|error| {
-        let detail = format!("{{\"weight\": NUMBER}} or {{\"weight\": null}} is expected: {error}");
-        Problem::new(StatusCode::BAD_REQUEST, detail)
-    })?;
+    let change: Change = read(request, "{\"weight\": NUMBER} or {\"weight\": null}").await?;
     let weight = change.weight.map(Weight::new).transpose();
     let weight = weight.map_err(|error| Problem::new(StatusCode::BAD_REQUEST, error.to_string()))?;
     Ok(Json(control.set_weight(&pool, &id, weight)?).into_response())

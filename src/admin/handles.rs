@@ -2,10 +2,16 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
+use super::protection::{BulkheadView, OverloadView, RouteView};
 use super::view::{ConfigView, EndpointView, PoolView, Readiness, ReloadFailure, Status};
 use crate::model::Weight;
 use crate::registry::Report;
+use crate::resilience::fault::Fault;
+
+/// Results of health checks that are shown of each endpoint when nobody says how many.
+pub const CHECKS: usize = 10;
 
 /// A result that takes a while.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
@@ -24,6 +30,12 @@ pub enum Unknown {
         /// What it does not have.
         endpoint: String,
     },
+    /// No such bulkhead.
+    #[error("there is no bulkhead {0:?}")]
+    Bulkhead(String),
+    /// No such route.
+    #[error("there is no route {0:?}")]
+    Route(String),
 }
 
 /// Everything that the server shows and does.
@@ -36,18 +48,18 @@ pub trait Control: Send + Sync + 'static {
     fn config(&self) -> ConfigView;
     /// Reads the config again and applies it.
     fn reload(&self) -> Pending<Result<Report, ReloadFailure>>;
-    /// Returns every pool.
-    fn pools(&self) -> Vec<PoolView>;
+    /// Returns every pool, with at most so many results of health checks of each endpoint.
+    fn pools(&self, checks: usize) -> Vec<PoolView>;
     /// Returns a pool.
     ///
     /// # Errors
     /// When there is none of that name.
-    fn pool(&self, pool: &str) -> Result<PoolView, Unknown>;
+    fn pool(&self, pool: &str, checks: usize) -> Result<PoolView, Unknown>;
     /// Returns an endpoint.
     ///
     /// # Errors
     /// When there is no such pool or endpoint.
-    fn endpoint(&self, pool: &str, endpoint: &str) -> Result<EndpointView, Unknown>;
+    fn endpoint(&self, pool: &str, endpoint: &str, checks: usize) -> Result<EndpointView, Unknown>;
     /// Sends an endpoint no new requests, or again some.
     ///
     /// # Errors
@@ -58,6 +70,32 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// When there is no such pool or endpoint.
     fn set_weight(&self, pool: &str, endpoint: &str, weight: Option<Weight>) -> Result<EndpointView, Unknown>;
+    /// Closes the breaker of an endpoint, which begins anew.
+    ///
+    /// # Errors
+    /// When there is no such pool or endpoint.
+    fn close_breaker(&self, pool: &str, endpoint: &str) -> Result<EndpointView, Unknown>;
+    /// Returns every bulkhead.
+    fn bulkheads(&self) -> Vec<BulkheadView>;
+    /// Returns a bulkhead.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    fn bulkhead(&self, bulkhead: &str) -> Result<BulkheadView, Unknown>;
+    /// Returns every route.
+    fn routes(&self) -> Vec<RouteView>;
+    /// Returns a route.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    fn route(&self, route: &str) -> Result<RouteView, Unknown>;
+    /// Switches a fault on for so long, in place of any other, or off.
+    ///
+    /// # Errors
+    /// When there is no such route.
+    fn set_fault(&self, route: &str, fault: Option<(Fault, Duration)>) -> Result<RouteView, Unknown>;
+    /// Returns how near the process is to its limits; `None` before the first config.
+    fn overload(&self) -> Option<OverloadView>;
     /// Returns the Prometheus page.
     fn metrics(&self) -> String;
 }

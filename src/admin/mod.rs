@@ -5,13 +5,16 @@
 
 mod api;
 mod auth;
+mod fault;
 mod handles;
+mod protection;
 mod server;
 #[cfg(test)]
 mod tests;
 mod view;
 
-pub use handles::{Control, Pending, Unknown};
+pub use handles::{CHECKS, Control, Pending, Unknown};
+pub use protection::{BulkheadView, HealthView, OverloadView, QueueView, RetriesView, RouteView};
 pub use server::{Settings, serve};
 pub use view::{
     ConfigView, EndpointView, ListenerView, PoolSummary, PoolView, Readiness, ReloadFailure, ResponseTime, Status, effective,

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
@@ -10,8 +11,14 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::model::{Secret, Strategy, Weight};
+use crate::model::{Overload, Policies, Queue, RouteTimeouts, Secret, Strategy, Weight};
 use crate::registry::Report;
+use crate::resilience::fault::{Fault, Wish};
+use crate::resilience::queue::Figures;
+use crate::resilience::retry;
+
+/// An order that is taken.
+const FAULT: &str = "{\"share\": 0.5, \"delay\": \"100ms\", \"abort\": 503, \"for\": \"60s\"}";
 
 const ENDPOINT: &str = "/api/v1/pools/agents/endpoints/a";
 
@@ -53,6 +60,47 @@ fn endpoint_view(id: &str) -> EndpointView {
         first_byte: ResponseTime::default(),
         load_score: None,
         parked_seconds: None,
+        max_connections: Some(4),
+        degraded: false,
+        health: None,
+        breaker: None,
+        ejection: None,
+    }
+}
+
+fn queue_view() -> QueueView {
+    QueueView { settings: Queue::default(), figures: Figures { waiting: 2, ..Figures::default() } }
+}
+
+fn bulkhead_view() -> BulkheadView {
+    BulkheadView {
+        name: "heavy".parse().unwrap(),
+        routes: vec!["chat".parse().unwrap()],
+        max_concurrent: 8,
+        active: 1,
+        admitted_total: 3,
+        completed_total: 2,
+        failed_total: 0,
+        aborted_total: 0,
+        success_rate: 1.0,
+        queue: queue_view(),
+    }
+}
+
+/// A route that goes to a pool, unless it is called `here`.
+fn route_view(name: &str) -> RouteView {
+    let budget = retry::Report { requests: 0, spent: 0, allowance: 100, spent_total: 4, refused_total: 0 };
+    let skipped_total = [("not_idempotent", 1)].into();
+    RouteView {
+        name: name.parse().unwrap(),
+        pools: if name == "here" { vec![] } else { vec!["agents".parse().unwrap()] },
+        timeouts: RouteTimeouts::default(),
+        policies: Policies::default(),
+        retries: Some(RetriesView { retries_total: 4, recovered_total: 3, skipped_total, budget }),
+        hedging: None,
+        mirroring: None,
+        fault: None,
+        faults_injected_total: 0,
     }
 }
 
@@ -103,34 +151,70 @@ impl Control for Arc<Fake> {
         Box::pin(async move { result })
     }
 
-    fn pools(&self) -> Vec<PoolView> {
-        self.pool("agents").into_iter().collect()
+    fn pools(&self, checks: usize) -> Vec<PoolView> {
+        self.pool("agents", checks).into_iter().collect()
     }
 
-    fn pool(&self, pool: &str) -> Result<PoolView, Unknown> {
+    fn pool(&self, pool: &str, checks: usize) -> Result<PoolView, Unknown> {
+        self.tell(format!("checks {checks}"));
         let name = if pool == "agents" { Ok("agents".parse().unwrap()) } else { Err(Unknown::Pool(pool.to_owned())) };
         name.map(|name| PoolView {
             name,
             strategy: Strategy::RoundRobin,
             in_flight: 3,
             available: 1,
+            ejected: 0,
+            queue: Some(queue_view()),
+            health: None,
             endpoints: vec![endpoint_view("a")],
         })
     }
 
-    fn endpoint(&self, pool: &str, endpoint: &str) -> Result<EndpointView, Unknown> {
-        self.tell(format!("{pool} {endpoint}"));
+    fn endpoint(&self, pool: &str, endpoint: &str, checks: usize) -> Result<EndpointView, Unknown> {
+        self.tell(format!("{pool} {endpoint} {checks}"));
         if pool == "agents" && endpoint != "b" { Ok(endpoint_view("a")) } else { Err(unknown(pool, endpoint)) }
     }
 
     fn set_draining(&self, pool: &str, endpoint: &str, draining: bool) -> Result<EndpointView, Unknown> {
         self.tell(format!("draining {draining}"));
-        self.endpoint(pool, endpoint)
+        self.endpoint(pool, endpoint, CHECKS)
     }
 
     fn set_weight(&self, pool: &str, endpoint: &str, weight: Option<Weight>) -> Result<EndpointView, Unknown> {
         self.tell(format!("weight {:?}", weight.map(Weight::as_f64)));
-        self.endpoint(pool, endpoint)
+        self.endpoint(pool, endpoint, CHECKS)
+    }
+
+    fn close_breaker(&self, pool: &str, endpoint: &str) -> Result<EndpointView, Unknown> {
+        self.tell("closed".to_owned());
+        self.endpoint(pool, endpoint, CHECKS)
+    }
+
+    fn bulkheads(&self) -> Vec<BulkheadView> {
+        vec![bulkhead_view()]
+    }
+
+    fn bulkhead(&self, bulkhead: &str) -> Result<BulkheadView, Unknown> {
+        if bulkhead == "heavy" { Ok(bulkhead_view()) } else { Err(Unknown::Bulkhead(bulkhead.to_owned())) }
+    }
+
+    fn routes(&self) -> Vec<RouteView> {
+        vec![route_view("chat"), route_view("here")]
+    }
+
+    fn route(&self, route: &str) -> Result<RouteView, Unknown> {
+        let known = ["chat", "here"].contains(&route);
+        known.then(|| route_view(route)).ok_or_else(|| Unknown::Route(route.to_owned()))
+    }
+
+    fn set_fault(&self, route: &str, fault: Option<(Fault, Duration)>) -> Result<RouteView, Unknown> {
+        self.tell(format!("fault {fault:?}"));
+        self.route(route)
+    }
+
+    fn overload(&self) -> Option<OverloadView> {
+        let limits = Overload { max_requests: Some(100), ..Overload::default() };
+        Some(OverloadView { limits, running: Some(7), memory_bytes: None, replay_memory_used_bytes: 512 })
     }
 
     fn metrics(&self) -> String {
@@ -198,6 +282,20 @@ async fn every_page_answers_with_its_shape() {
         (Method::GET, "/api/v1/pools", "/0/strategy", json!("round_robin")),
         (Method::GET, "/api/v1/pools/agents", "/endpoints/0/capabilities/0", json!("python")),
         (Method::GET, ENDPOINT, "/attempts", json!(12)),
+        (Method::GET, ENDPOINT, "/max_connections", json!(4)),
+        (Method::GET, "/api/v1/pools/agents", "/queue/capacity", json!(1000)),
+        (Method::GET, "/api/v1/pools/agents", "/queue/timeout", json!("30s")),
+        (Method::GET, "/api/v1/pools/agents", "/queue/waiting", json!(2)),
+        (Method::POST, "/api/v1/pools/agents/endpoints/a/breaker/close", "/id", json!("a")),
+        (Method::GET, "/api/v1/bulkheads", "/0/name", json!("heavy")),
+        (Method::GET, "/api/v1/bulkheads/heavy", "/queue/waiting", json!(2)),
+        (Method::GET, "/api/v1/routes", "/0/name", json!("chat")),
+        (Method::GET, "/api/v1/routes/chat", "/retries/skipped_total/not_idempotent", json!(1)),
+        (Method::GET, "/api/v1/routes/chat", "/retries/budget/spent_total", json!(4)),
+        (Method::GET, "/api/v1/routes/chat", "/timeouts/first_byte", json!("120s")),
+        (Method::DELETE, "/api/v1/routes/chat/fault", "/fault", Value::Null),
+        (Method::GET, "/api/v1/overload", "/max_requests", json!(100)),
+        (Method::GET, "/api/v1/overload", "/running", json!(7)),
         (Method::POST, "/api/v1/pools/agents/endpoints/a/drain", "/id", json!("a")),
         (Method::POST, "/api/v1/pools/agents/endpoints/a/undrain", "/id", json!("a")),
     ] {
@@ -238,6 +336,19 @@ async fn every_error_is_a_problem_document() {
         (Method::PATCH, ENDPOINT, "{}", 400, "missing field `weight`"),
         (Method::PATCH, ENDPOINT, "{\"weight\": 1, \"x\": 2}", 400, "unknown field `x`"),
         (Method::PATCH, ENDPOINT, "", 400, "{\"weight\": null}"),
+        (Method::GET, "/api/v1/pools?checks=101", "", 400, "checks is a number from 0 to 100, found 101"),
+        (Method::GET, "/api/v1/pools/agents?checks=all", "", 400, "checks: invalid digit"),
+        (Method::GET, "/api/v1/bulkheads/x", "", 404, "there is no bulkhead \"x\""),
+        (Method::GET, "/api/v1/routes/x", "", 404, "there is no route \"x\""),
+        (Method::PUT, "/api/v1/routes/x/fault", "", 404, "there is no route \"x\""),
+        (Method::DELETE, "/api/v1/routes/x/fault", "", 404, "there is no route \"x\""),
+        (Method::PUT, "/api/v1/routes/here/fault", FAULT, 409, "route \"here\" sends no requests to a pool"),
+        (Method::PUT, "/api/v1/routes/chat/fault", "", 400, "\"for\": \"60s\"} is expected"),
+        (Method::PUT, "/api/v1/routes/chat/fault", "{\"abort\": 503}", 400, "missing field `for`"),
+        (Method::PUT, "/api/v1/routes/chat/fault", "{\"for\": \"1s\"}", 400, "neither delay, abort, reset nor slow_body"),
+        (Method::PUT, "/api/v1/routes/chat/fault", "{\"abort\": 503, \"for\": \"2h\"}", 400, "for is not above 0 and at most 1h"),
+        (Method::POST, "/api/v1/pools/agents/endpoints/b/breaker/close", "", 404, "has no endpoint \"b\""),
+        (Method::POST, "/api/v1/routes/chat/fault", "", 405, "does not take POST"),
     ] {
         let (found, response) = server.ask(method, path, body).await;
         let problem = json_of(&response);
@@ -274,12 +385,36 @@ async fn weights_and_drains_reach_the_proxy() {
 }
 
 #[tokio::test]
+async fn faults_and_closed_breakers_reach_the_proxy() {
+    let server = Server::start(Fake::default()).await;
+    for (method, page, body) in [
+        (Method::PUT, "/api/v1/routes/chat/fault", FAULT),
+        (Method::DELETE, "/api/v1/routes/chat/fault", ""),
+        (Method::POST, "/api/v1/pools/agents/endpoints/a/breaker/close", ""),
+    ] {
+        assert_eq!(server.ask(method, page, body).await.0, StatusCode::OK, "{page}");
+    }
+    let wish = Wish { share: 0.5, delay: Some(Duration::from_millis(100)), abort: Some(503), ..Wish::default() };
+    let fault = Some((Fault::new(&wish).unwrap(), Duration::from_secs(60)));
+    assert_eq!(server.fake.told(), [&format!("fault {fault:?}"), "fault None", "closed", "agents a 10"]);
+}
+
+#[tokio::test]
+async fn a_reader_may_say_how_many_checks_are_shown() {
+    let server = Server::start(Fake::default()).await;
+    for page in ["/api/v1/pools", "/api/v1/pools/agents?checks=0", "/api/v1/pools?checks=100", &format!("{ENDPOINT}?checks=7")] {
+        assert_eq!(server.ask(Method::GET, page, "").await.0, StatusCode::OK, "{page}");
+    }
+    assert_eq!(server.fake.told(), ["checks 10", "checks 0", "checks 100", "agents a 7"]);
+}
+
+#[tokio::test]
 async fn an_id_may_be_percent_encoded() {
     let server = Server::start(Fake::default()).await;
     let (status, _) = server.ask(Method::GET, "/api/v1/pools/agents/endpoints/10.0.0.1%3A8080", "").await;
-    assert_eq!((status, server.fake.told()), (StatusCode::OK, vec!["agents 10.0.0.1:8080".to_owned()]));
+    assert_eq!((status, server.fake.told()), (StatusCode::OK, vec!["agents 10.0.0.1:8080 10".to_owned()]));
     let (status, _) = server.ask(Method::GET, "/api/v1/pools/agents/endpoints/unix%3A%2Frun%2Fa.sock", "").await;
-    assert_eq!((status, server.fake.told().pop().as_deref()), (StatusCode::OK, Some("agents unix:/run/a.sock")));
+    assert_eq!((status, server.fake.told().pop().as_deref()), (StatusCode::OK, Some("agents unix:/run/a.sock 10")));
 }
 
 #[tokio::test]
@@ -294,7 +429,7 @@ async fn a_secret_is_not_shown() {
 async fn who_may_do_what_depends_on_address_and_token() {
     const RIGHT: Option<&str> = Some("Bearer s3cret");
     const WRONG: Option<&str> = Some("Bearer guess");
-    let pages = [(Method::GET, "/metrics"), (Method::GET, "/api/v1/pools"), (Method::POST, "/api/v1/config/reload")];
+    let pages = [(Method::GET, "/metrics"), (Method::GET, "/api/v1/routes"), (Method::DELETE, "/api/v1/routes/chat/fault")];
     for (address, token, shown, expected) in [
         ("127.0.0.1", None, None, [200, 200, 200]),
         ("127.0.0.1", Some("s3cret"), None, [200, 200, 401]),
@@ -327,8 +462,13 @@ async fn every_page_of_the_list_is_there() {
     for page in api::PAGES {
         let (methods, path) = page.rsplit_once(' ').unwrap();
         let path = path.replace("{pool}", "agents").replace("{id}", "a");
+        let path = path.replace("{bulkhead}", "heavy").replace("{route}", "chat");
         for method in methods.split(", ") {
-            let body = if method == "PATCH" { "{\"weight\": 1}" } else { "" };
+            let body = match method {
+                "PATCH" => "{\"weight\": 1}",
+                "PUT" => FAULT,
+                _ => "",
+            };
             let (status, _) = server.ask(method.parse().unwrap(), &path, body).await;
             assert_eq!(status, StatusCode::OK, "{method} {path}");
         }
@@ -342,6 +482,7 @@ async fn a_wrong_method_is_told_the_right_ones() {
         (Method::DELETE, "/healthz", "GET"),
         (Method::GET, "/api/v1/config/reload", "POST"),
         (Method::PUT, "/api/v1/pools/agents/endpoints/a", "PATCH"),
+        (Method::GET, "/api/v1/routes/chat/fault", "PUT"),
     ] {
         let (status, response) = server.ask(method, path, "").await;
         assert_eq!((status, &json_of(&response)["pages"]), (StatusCode::METHOD_NOT_ALLOWED, &json!(api::PAGES)), "{path}");

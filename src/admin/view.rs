@@ -2,8 +2,11 @@
 
 use serde::Serialize;
 
+use super::protection::{HealthView, QueueView};
 use crate::endpoint::Cause;
+use crate::health;
 use crate::model::{Address, Bind, Id, Snapshot, Strategy, Weight};
+use crate::resilience::{breaker, outlier};
 
 /// `GET /api/v1/status`.
 #[derive(Clone, Debug, Serialize)]
@@ -100,6 +103,12 @@ pub struct PoolView {
     pub in_flight: u64,
     /// Those of its endpoints that take requests.
     pub available: usize,
+    /// Those of its endpoints that are ejected.
+    pub ejected: usize,
+    /// Where requests wait for a slot; `None` without a queue.
+    pub queue: Option<QueueView>,
+    /// How many of its endpoints stand how; `None` without health checks.
+    pub health: Option<health::Summary>,
     /// Its endpoints.
     pub endpoints: Vec<EndpointView>,
 }
@@ -125,6 +134,8 @@ pub struct EndpointView {
     pub effective_weight: Weight,
     /// Requests that run on it.
     pub in_flight: u32,
+    /// Requests that may run on it at once, its slots; `None` is no limit.
+    pub max_connections: Option<u32>,
     /// Attempts since it is known.
     pub attempts: u64,
     /// Attempts that ended well.
@@ -143,6 +154,14 @@ pub struct EndpointView {
     pub load_score: Option<f64>,
     /// Seconds for which it asked not to be sent more.
     pub parked_seconds: Option<f64>,
+    /// Whether it counts for half of its weight.
+    pub degraded: bool,
+    /// What its health checks say; `None` without any.
+    pub health: Option<HealthView>,
+    /// What its breaker says; `None` when breakers are off.
+    pub breaker: Option<breaker::Report>,
+    /// Whether it is ejected, and why; `None` when ejection is off.
+    pub ejection: Option<outlier::Report>,
 }
 
 /// Quantiles of a duration, in seconds; `None` without samples.

@@ -1,106 +1,24 @@
 //! What the admin server shows and does, taken from the running proxy.
 
 use std::sync::Arc;
+use std::time::Duration;
+
+use tracing::{info, warn};
 
 use crate::admin::{
-    ConfigView, Control, EndpointView, ListenerView, Pending, PoolSummary, PoolView, Readiness, ReloadFailure, ResponseTime,
-    Status, Unknown, effective,
+    BulkheadView, CHECKS, ConfigView, Control, EndpointView, ListenerView, OverloadView, Pending, PoolSummary, PoolView, Readiness,
+    ReloadFailure, RouteView, Status, Unknown, effective,
 };
-use crate::endpoint::{Cause, Endpoint};
+use crate::endpoint::Cause;
 use crate::kit::clock;
-use crate::model::{Id, Weight};
-use crate::registry::{LivePool, Report, World};
-use crate::telemetry::metrics::{Family, Snapshot, Text};
+use crate::model::Weight;
+use crate::registry::Report;
+use crate::resilience::fault::Fault;
+use crate::telemetry::metrics::Text;
 
+use super::figures;
+use super::pool_view::available;
 use super::proxy::Proxy;
-
-const AVAILABLE: Family =
-    Family { name: "tidegate_endpoint_available", kind: "gauge", help: "Whether an endpoint takes requests: 1 or 0." };
-const IN_FLIGHT: Family = Family { name: "tidegate_endpoint_in_flight", kind: "gauge", help: "Requests that run on an endpoint." };
-const WEIGHT: Family = Family { name: "tidegate_endpoint_weight", kind: "gauge", help: "The weight of an endpoint." };
-
-impl Proxy {
-    fn live_pool(&self, pool: &str) -> Result<Arc<LivePool>, Unknown> {
-        let world = self.services.registry.world();
-        world.and_then(|world| world.pools.get(pool).cloned()).ok_or_else(|| Unknown::Pool(pool.to_owned()))
-    }
-
-    fn with_endpoint(&self, pool: &str, id: &str, act: impl FnOnce(&Endpoint)) -> Result<EndpointView, Unknown> {
-        let live = self.live_pool(pool)?;
-        let unknown = || Unknown::Endpoint { pool: pool.to_owned(), endpoint: id.to_owned() };
-        let parsed: Id = id.parse().map_err(|_| unknown())?;
-        let members = live.members.load();
-        let endpoint = members.set.get(&parsed).ok_or_else(unknown)?;
-        act(endpoint);
-        Ok(self.endpoint_view(&live.model.name, endpoint))
-    }
-
-    fn endpoint_view(&self, pool: &Id, endpoint: &Endpoint) -> EndpointView {
-        let (spec, state, vitals, now) = (&endpoint.spec, &endpoint.state, endpoint.vitals(), clock::now());
-        let figures = self.services.metrics.endpoint_figures(pool, &spec.id);
-        let totals = vitals.totals();
-        let judged = totals.completed + totals.failed;
-        let weight = endpoint.weight();
-        let score = vitals.first_byte(now).map(|reading| reading.faded * f64::from(vitals.in_flight() + 1) / weight.as_f64());
-        EndpointView {
-            id: spec.id.clone(),
-            address: spec.address.clone(),
-            zone: spec.zone.clone(),
-            capabilities: spec.capabilities.iter().cloned().collect(),
-            state: if state.availability().is_available() { "available" } else { "unavailable" },
-            causes: state.availability().causes().collect(),
-            weight: spec.weight,
-            effective_weight: weight,
-            in_flight: vitals.in_flight(),
-            attempts: totals.attempts,
-            completed: totals.completed,
-            failed: totals.failed,
-            aborted: totals.aborted,
-            success_rate: (judged > 0).then(|| totals.completed as f64 / judged as f64),
-            response_time: quantiles(&figures.duration),
-            first_byte: quantiles(&figures.first_byte),
-            load_score: score.filter(|score| score.is_finite()),
-            parked_seconds: vitals.parked_for(now).map(|wait| wait.as_secs_f64()),
-        }
-    }
-
-    fn pool_view(&self, live: &LivePool) -> PoolView {
-        let members = live.members.load();
-        let endpoints = members.set.endpoints();
-        PoolView {
-            name: live.model.name.clone(),
-            strategy: live.model.strategy,
-            in_flight: members.set.state().in_flight(),
-            available: available(live),
-            endpoints: endpoints.iter().map(|endpoint| self.endpoint_view(&live.model.name, endpoint)).collect(),
-        }
-    }
-
-    fn render_endpoints(world: &World, text: &mut Text) {
-        let value = |family: Family, endpoint: &Endpoint| match family.name {
-            name if name == AVAILABLE.name => f64::from(u8::from(endpoint.is_eligible())),
-            name if name == IN_FLIGHT.name => f64::from(endpoint.vitals().in_flight()),
-            _ => endpoint.weight().as_f64(),
-        };
-        for family in [AVAILABLE, IN_FLIGHT, WEIGHT] {
-            text.family(family);
-            for (name, pool) in &world.pools {
-                for endpoint in pool.members.load().set.endpoints() {
-                    let labels = [("pool", name.as_str()), ("endpoint", endpoint.spec.id.as_str())];
-                    text.sample(family.name, &labels, value(family, endpoint));
-                }
-            }
-        }
-    }
-}
-
-fn available(live: &LivePool) -> usize {
-    live.members.load().set.endpoints().iter().filter(|endpoint| endpoint.is_eligible()).count()
-}
-
-fn quantiles(figures: &Snapshot) -> ResponseTime {
-    ResponseTime { mean: figures.mean(), p50: figures.quantile(0.5), p95: figures.quantile(0.95), p99: figures.quantile(0.99) }
-}
 
 impl Control for Arc<Proxy> {
     fn status(&self) -> Status {
@@ -161,27 +79,67 @@ impl Control for Arc<Proxy> {
         Box::pin(async move { Proxy::reload(&proxy).await })
     }
 
-    fn pools(&self) -> Vec<PoolView> {
+    fn pools(&self, checks: usize) -> Vec<PoolView> {
         let world = self.services.registry.world();
-        world.iter().flat_map(|world| world.pools.values()).map(|live| self.pool_view(live)).collect()
+        world.iter().flat_map(|world| world.pools.values()).map(|live| self.pool_view(live, checks)).collect()
     }
 
-    fn pool(&self, pool: &str) -> Result<PoolView, Unknown> {
-        self.live_pool(pool).map(|live| self.pool_view(&live))
+    fn pool(&self, pool: &str, checks: usize) -> Result<PoolView, Unknown> {
+        self.live_pool(pool).map(|live| self.pool_view(&live, checks))
     }
 
-    fn endpoint(&self, pool: &str, endpoint: &str) -> Result<EndpointView, Unknown> {
-        self.with_endpoint(pool, endpoint, |_| {})
+    fn endpoint(&self, pool: &str, endpoint: &str, checks: usize) -> Result<EndpointView, Unknown> {
+        self.with_endpoint(pool, endpoint, checks, |_, _| {})
     }
 
     fn set_draining(&self, pool: &str, endpoint: &str, draining: bool) -> Result<EndpointView, Unknown> {
-        self.with_endpoint(pool, endpoint, |endpoint| {
+        self.with_endpoint(pool, endpoint, CHECKS, |endpoint, _| {
             endpoint.state.set(Cause::Admin, draining);
         })
     }
 
     fn set_weight(&self, pool: &str, endpoint: &str, weight: Option<Weight>) -> Result<EndpointView, Unknown> {
-        self.with_endpoint(pool, endpoint, |endpoint| endpoint.state.override_weight(weight))
+        self.with_endpoint(pool, endpoint, CHECKS, |endpoint, _| endpoint.state.override_weight(weight))
+    }
+
+    fn close_breaker(&self, pool: &str, endpoint: &str) -> Result<EndpointView, Unknown> {
+        self.with_endpoint(pool, endpoint, CHECKS, |endpoint, breaker| {
+            breaker.close(clock::now());
+            info!(%pool, endpoint = %endpoint.spec.id, "Breaker closed by an operator.");
+        })
+    }
+
+    fn bulkheads(&self) -> Vec<BulkheadView> {
+        self.all_bulkheads()
+    }
+
+    fn bulkhead(&self, bulkhead: &str) -> Result<BulkheadView, Unknown> {
+        self.one_bulkhead(bulkhead)
+    }
+
+    fn routes(&self) -> Vec<RouteView> {
+        self.all_routes()
+    }
+
+    fn route(&self, route: &str) -> Result<RouteView, Unknown> {
+        self.with_route(route, |_| {})
+    }
+
+    fn set_fault(&self, route: &str, fault: Option<(Fault, Duration)>) -> Result<RouteView, Unknown> {
+        self.with_route(route, |state| match fault {
+            Some((fault, time)) => {
+                state.fault.set(fault, clock::now() + time);
+                warn!(%route, ?fault, seconds = time.as_secs_f64(), "Fault switched on by an operator.");
+            }
+            None => {
+                state.fault.clear();
+                info!(%route, "Fault switched off by an operator.");
+            }
+        })
+    }
+
+    fn overload(&self) -> Option<OverloadView> {
+        self.overload_view()
     }
 
     fn metrics(&self) -> String {
@@ -190,7 +148,7 @@ impl Control for Arc<Proxy> {
         let mut text = Text::default();
         self.services.metrics.render(&mut text);
         if let Some(world) = self.services.registry.world() {
-            Proxy::render_endpoints(&world, &mut text);
+            figures::render(&world, &mut text);
         }
         let mut page = process.render();
         page.push_str(&text.finish());

@@ -2,9 +2,12 @@
 
 mod administration;
 mod control;
+mod figures;
 mod lifecycle;
 mod logs;
+mod pool_view;
 mod proxy;
+mod route_view;
 mod source;
 
 pub use lifecycle::run;

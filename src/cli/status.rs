@@ -48,7 +48,7 @@ impl fmt::Display for Report {
         for pool in self.pools.as_array().into_iter().flatten() {
             let name = shown(pool.get("name")).replace(char::is_control, "?");
             let strategy = shown(pool.get("strategy")).replace(char::is_control, "?");
-            write!(f, "\npool {name}, {strategy}\n{}", endpoints(pool))?;
+            write!(f, "\npool {name}, {strategy}{}\n{}", waiting(pool), endpoints(pool))?;
         }
         Ok(())
     }
@@ -73,11 +73,21 @@ fn facts(status: &Value) -> Table<2> {
     facts
 }
 
-fn endpoints(pool: &Value) -> Table<10> {
+/// Tells how many requests wait for a slot; nothing when the pool has no queue.
+fn waiting(pool: &Value) -> String {
+    let figure = |name: &str| pool.get("queue").and_then(|queue| queue.get(name)).and_then(Value::as_u64);
+    figure("waiting")
+        .zip(figure("capacity"))
+        .map_or_else(String::new, |(waiting, capacity)| format!(", {waiting} of {capacity} waiting"))
+}
+
+fn endpoints(pool: &Value) -> Table<12> {
     let mut table = Table::new([
         ("ENDPOINT", Side::Left),
         ("ADDRESS", Side::Left),
         ("STATE", Side::Left),
+        ("HEALTH", Side::Left),
+        ("BREAKER", Side::Left),
         ("WEIGHT", Side::Right),
         ("IN FLIGHT", Side::Right),
         ("ATTEMPTS", Side::Right),
@@ -93,6 +103,8 @@ fn endpoints(pool: &Value) -> Table<10> {
             figure("id"),
             figure("address"),
             state(endpoint),
+            shown(endpoint.pointer("/health/state")),
+            shown(endpoint.pointer("/breaker/state")),
             figure("effective_weight"),
             figure("in_flight"),
             figure("attempts"),
@@ -144,10 +156,13 @@ mod tests {
     #[test]
     fn a_line_for_each_endpoint_shows_its_state_and_figures() {
         let endpoint = json!({
-            "id": "fast", "address": "127.0.0.1:7", "state": "unavailable", "causes": ["draining", "admin"], "effective_weight": 1.0,
+            "id": "fast", "address": "127.0.0.1:7", "state": "unavailable", "causes": ["ejected", "breaker"], "effective_weight": 1.0,
+            "health": { "state": "degraded" }, "breaker": { "state": "open" },
             "in_flight": 3, "attempts": 1200, "failed": 2, "response_time": { "p50": 0.0205, "p95": 0.03, "p99": 1.5 },
         });
-        let pools = json!([{ "name": "agents", "strategy": "round_robin", "endpoints": [endpoint, { "id": "new" }] }]);
+        let queue = json!({ "waiting": 7, "capacity": 1000 });
+        let unchecked = json!({ "id": "new", "health": null });
+        let pools = json!([{ "name": "agents", "strategy": "round_robin", "queue": queue, "endpoints": [endpoint, unchecked] }]);
         let status = json!({
             "uptime_seconds": 5.128,
             "readiness": { "ready": false, "reasons": ["stopping"] },
@@ -159,10 +174,10 @@ uptime seconds   5.13
 ready            false: stopping
 listener public  127.0.0.1:8080, 4 connections
 
-pool agents, round_robin
-ENDPOINT  ADDRESS      STATE                         WEIGHT  IN FLIGHT  ATTEMPTS  FAILED      P50      P95        P99
-fast      127.0.0.1:7  unavailable (draining admin)       1          3      1200       2  20.5 ms  30.0 ms  1500.0 ms
-new       -            -                                  -          -         -       -        -        -          -
+pool agents, round_robin, 7 of 1000 waiting
+ENDPOINT  ADDRESS      STATE                          HEALTH    BREAKER  WEIGHT  IN FLIGHT  ATTEMPTS  FAILED      P50      P95        P99
+fast      127.0.0.1:7  unavailable (ejected breaker)  degraded  open          1          3      1200       2  20.5 ms  30.0 ms  1500.0 ms
+new       -            -                              -         -             -          -         -       -        -        -          -
 ";
         assert_eq!(Report { status, pools }.to_string(), expected);
     }

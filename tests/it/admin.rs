@@ -1,12 +1,14 @@
 //! The admin server of a running proxy: what it shows is true, and what it is told is done.
 
 use std::net::SocketAddr;
+use std::time::{Duration, Instant};
 
-use http::Method;
+use http::{Method, Response};
 use serde_json::{Value, json};
 
 use crate::client::{admin, admin_with};
-use crate::lab::{Endpoint, Http1, Lab, get, request, soon};
+use crate::lab::{Answer, Endpoint, Http1, Lab, full, get, request, soon};
+use crate::wire::{self, Bare, Plan, Wire};
 use crate::written::Written;
 
 /// One worker, so that a rotation is exact.
@@ -212,4 +214,214 @@ async fn a_reload_over_the_api_is_done_or_explained() {
         (&page["last_error"], &page["effective"]["pools"]["agents"]["strategy"]),
         (&Value::Null, &json!("least_connections"))
     );
+}
+
+const FAULT: &str = "/api/v1/routes/all/fault";
+
+/// Switches a fault on and returns what its route's page says.
+async fn put_fault(lab: &Lab, order: &str) -> Value {
+    let answer = admin(lab.admin(), Method::PUT, FAULT, order).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text);
+    answer.json()
+}
+
+/// Reads a page until it says what it should, for figures follow the last byte and may be a moment late.
+async fn until(lab: &Lab, page: &str, is_so: impl Fn(&Answer) -> bool) -> Answer {
+    soon(async {
+        loop {
+            let answer = get(lab.admin(), page).await;
+            if is_so(&answer) {
+                return answer;
+            }
+        }
+    })
+    .await
+}
+
+/// Reads a page until a place of it has a value.
+async fn shows(lab: &Lab, page: &str, pointer: &str, expected: impl Into<Value>) -> Value {
+    let expected = expected.into();
+    until(lab, page, |answer| answer.json().pointer(pointer) == Some(&expected)).await.json()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_aborts_requests_and_ends_by_itself() {
+    let a = Endpoint::named("a").await;
+    let lab = wire::lab(a.address).await;
+    let on = put_fault(&lab, r#"{"abort": 529, "for": "2s"}"#).await;
+    assert_eq!((&on["fault"]["share"], &on["fault"]["abort"]), (&json!(1.0), &json!(529)));
+    assert!(on["fault"]["remaining_seconds"].as_f64().is_some_and(|left| left > 0.0 && left <= 2.0), "{on}");
+    let aborted = get(lab.address(), "/").await;
+    assert_eq!((aborted.status(), &aborted.json()["reason"]), (529, &json!("fault_injected")));
+    soon(async { while get(lab.address(), "/").await.text != "a" {} }).await;
+    let off = get(lab.admin(), "/api/v1/routes/all").await.json();
+    assert_eq!(off["fault"], Value::Null);
+    let injected = off["faults_injected_total"].as_u64().unwrap();
+    assert!(lab.metrics().await.contains(&format!("tidegate_faults_injected_total{{route=\"all\"}} {injected}\n")));
+    assert!(injected >= 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_delays_resets_and_slows_until_it_is_deleted() {
+    let a = Endpoint::start(|_| async { Response::new(full("x".repeat(100))) }).await;
+    let lab = wire::lab(a.address).await;
+    let timed = async || {
+        let begun = Instant::now();
+        (get(lab.address(), "/").await.text.len(), begun.elapsed())
+    };
+    for order in [r#"{"delay": "300ms", "for": "1h"}"#, r#"{"slow_body": 250, "for": "1h"}"#] {
+        put_fault(&lab, order).await;
+        let (length, time) = timed().await;
+        assert!(length == 100 && time >= Duration::from_millis(300), "{order}: {length} in {time:?}");
+    }
+    put_fault(&lab, r#"{"reset": true, "for": "1h"}"#).await;
+    assert!(Http1::connect(lab.address()).await.send(request("/")).await.is_err());
+    assert!(lab.metrics().await.contains("tidegate_fault_active{route=\"all\"} 1\n"));
+
+    let off = admin(lab.admin(), Method::DELETE, FAULT, "").await.json();
+    assert_eq!((&off["fault"], &off["faults_injected_total"]), (&Value::Null, &json!(3)));
+    assert_eq!(timed().await.0, 100);
+    assert!(lab.metrics().await.contains("tidegate_fault_active{route=\"all\"} 0\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_fault_needs_the_token_a_known_route_and_one_that_sends() {
+    let yaml = "listeners: [{ name: public, bind: 127.0.0.1:0 }]\nroutes: [{ name: here, respond: {} }]\n";
+    let lab = Lab::start(&format!("{yaml}admin: {{ bind: 127.0.0.1:0, token: s3cret }}\n")).await;
+    let order = r#"{"abort": 503, "for": "1s"}"#;
+    let shown = [("authorization", "Bearer s3cret")];
+    for (route, fields, status) in [("here", &[][..], 401), ("here", &shown, 409), ("gone", &shown, 404)] {
+        let answer = admin_with(lab.admin(), Method::PUT, &format!("/api/v1/routes/{route}/fault"), fields, order).await;
+        assert_eq!((answer.status(), answer.field("content-type")), (status, "application/problem+json"), "{route}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_breaker_that_has_opened_is_shown_with_its_reason_and_closed_by_hand() {
+    let lab = Plan::before(nobody()).route("retry: off").start().await;
+    for _ in 0..5 {
+        assert_eq!(get(lab.address(), "/").await.status(), 502);
+    }
+    let pool = shows(&lab, "/api/v1/pools/agents", "/endpoints/0/breaker/state", "open").await;
+    let page = &pool["endpoints"][0];
+    assert_eq!((&page["state"], &page["causes"]), (&json!("unavailable"), &json!(["breaker"])));
+    let breaker = &page["breaker"];
+    assert!(breaker["open_for_seconds"].as_f64().is_some_and(|left| left > 0.0 && left <= 60.0), "{breaker}");
+    let change = &breaker["transitions"][0];
+    assert_eq!((&change["from"], &change["to"]), (&json!("closed"), &json!("open")));
+    assert_eq!(change["reason"], "5 consecutive failures, the last: connection_refused");
+    let refused = get(lab.address(), "/").await;
+    assert_eq!((refused.status(), &refused.json()["reason"]), (503, &json!("breaker_open")));
+    let metrics = lab.metrics().await;
+    for line in [
+        "tidegate_breaker_state{pool=\"agents\",endpoint=\"a\"} 2",
+        "tidegate_breaker_opened_total{pool=\"agents\",endpoint=\"a\"} 1",
+    ] {
+        assert!(metrics.contains(line), "{line}");
+    }
+
+    let closed = tell(&lab, Method::POST, "a/breaker/close", "").await;
+    assert_eq!((&closed["state"], &closed["breaker"]["state"]), (&json!("available"), &json!("closed")));
+    assert_eq!(closed["breaker"]["transitions"][1]["reason"], "closed by an operator");
+    assert_eq!(get(lab.address(), "/").await.json()["reason"], "connection_refused");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_is_seen_in_the_metrics_and_on_the_pages() {
+    let endpoint = Bare::listen().await;
+    let plan = Plan::before(endpoint.address).pool("max_connections: 1, queue: { capacity: 1 }").route("bulkhead: all");
+    let lab =
+        Lab::start(&format!("{}bulkheads: {{ all: {{ max_concurrent: 9 }} }}\noverload: {{ max_requests: 9 }}\n", plan.yaml()))
+            .await;
+    let (mut first, mut second) = (Wire::connect(lab.address()).await, Wire::connect(lab.address()).await);
+    let asked = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+    first.send(asked).await;
+    let mut inside = endpoint.accept().await;
+    inside.head().await;
+    second.send(asked).await;
+    let pool = shows(&lab, "/api/v1/pools/agents", "/queue/waiting", 1).await;
+    assert_eq!((&pool["queue"]["capacity"], &pool["queue"]["timeout"]), (&json!(1), &json!("30s")));
+    assert_eq!(pool["endpoints"][0]["max_connections"], 1);
+    let refused = get(lab.address(), "/").await;
+    assert_eq!((refused.status(), &refused.json()["reason"]), (503, &json!("queue_full")));
+
+    let bulkhead = shows(&lab, "/api/v1/bulkheads/all", "/active", 2).await;
+    assert_eq!((&bulkhead["routes"], &bulkhead["failed_total"]), (&json!(["all"]), &json!(1)));
+    assert_eq!(get(lab.admin(), "/api/v1/overload").await.json()["running"], 2);
+    let full = lab.metrics().await;
+    for line in [
+        "tidegate_queue_waiting{pool=\"agents\"} 1",
+        "tidegate_queue_capacity{pool=\"agents\"} 1",
+        "tidegate_queue_queued_total{pool=\"agents\"} 1",
+        "tidegate_queue_rejected_total{pool=\"agents\"} 1",
+        "tidegate_endpoint_slots{pool=\"agents\",endpoint=\"a\"} 1",
+        "tidegate_bulkhead_active{bulkhead=\"all\"} 2",
+        "tidegate_bulkhead_admitted_total{bulkhead=\"all\"} 3",
+        "tidegate_bulkhead_requests_total{bulkhead=\"all\",outcome=\"failed\"} 1",
+        "tidegate_overload_requests 2",
+    ] {
+        assert!(full.contains(&format!("\n{line}\n")), "{line}: {full}");
+    }
+
+    for client in [&mut first, &mut second] {
+        inside.send("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n").await;
+        assert!(client.head().await.starts_with("HTTP/1.1 200 "));
+    }
+    let done = "\ntidegate_bulkhead_requests_total{bulkhead=\"all\",outcome=\"completed\"} 2\n";
+    let empty = until(&lab, "/metrics", |page| page.text.contains(done)).await.text;
+    for line in ["tidegate_queue_waiting{pool=\"agents\"} 0", "tidegate_queue_granted_total{pool=\"agents\"} 1"] {
+        assert!(empty.contains(&format!("\n{line}\n")), "{line}: {empty}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn retries_and_copies_are_counted_for_their_route() {
+    let (a, shadow) = (Endpoint::named("a").await, Endpoint::named("shadow").await);
+    let lab = Lab::start(&format!(
+        "workers: 1\n\
+         listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
+         routes: [{{ name: all, pool: agents, retry: {{ base_delay: 1ms }}, mirror: {{ pool: shadow }} }}]\n\
+         pools:\n\
+         \x20 agents: {{ strategy: round_robin, endpoints: [{{ id: gone, address: \"{}\" }}, {{ id: a, address: \"{}\" }}] }}\n\
+         \x20 shadow: {{ endpoints: [\"{}\"] }}\n",
+        nobody(),
+        a.address,
+        shadow.address
+    ))
+    .await;
+    assert_eq!(answered(&lab, "a", 4).await, 4);
+    let page = shows(&lab, "/api/v1/routes/all", "/mirroring/sent_total", 4).await;
+    let retries = &page["retries"];
+    let total = retries["retries_total"].as_u64().unwrap();
+    assert!((1..=4).contains(&total), "{page}");
+    assert_eq!((&retries["recovered_total"], &retries["budget"]["spent_total"]), (&json!(total), &json!(total)));
+    assert_eq!((&page["pools"], &page["policies"]["retry"]["base_delay"]), (&json!(["agents"]), &json!("1ms")));
+    let metrics = lab.metrics().await;
+    for line in [
+        format!("tidegate_retries_total{{route=\"all\"}} {total}"),
+        format!("tidegate_retries_recovered_total{{route=\"all\"}} {total}"),
+        "tidegate_retries_skipped_total{route=\"all\",reason=\"budget_exhausted\"} 0".to_owned(),
+        "tidegate_mirrored_total{route=\"all\",result=\"sent\"} 4".to_owned(),
+    ] {
+        assert!(metrics.contains(&format!("\n{line}\n")), "{line}: {metrics}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_last_checks_of_an_endpoint_are_shown_as_many_as_are_asked_for() {
+    let lab = Plan::before(nobody()).pool("health: { tcp: {}, interval: 10ms, unhealthy_threshold: 1 }").start().await;
+    let page = "/api/v1/pools/agents/endpoints/a";
+    let all =
+        until(&lab, page, |answer| answer.json()["health"]["checks"].as_array().is_some_and(|all| all.len() > 2)).await.json();
+    assert_eq!((&all["health"]["state"], &all["causes"]), (&json!("unhealthy"), &json!(["down"])));
+    let check = &all["health"]["checks"][0];
+    assert_eq!((&check["result"], &check["message"]), (&json!("bad"), &json!("connection refused")));
+    for (asked, shown) in [("0", 0), ("2", 2)] {
+        let some = get(lab.admin(), &format!("{page}?checks={asked}")).await.json();
+        assert_eq!(some["health"]["checks"].as_array().map(Vec::len), Some(shown), "{asked}");
+    }
+    let pool = get(lab.admin(), "/api/v1/pools/agents?checks=1").await.json();
+    assert_eq!(pool["health"], json!({ "healthy": 0, "degraded": 0, "unhealthy": 1, "unknown": 0 }));
+    assert_eq!(pool["endpoints"][0]["health"]["checks"].as_array().map(Vec::len), Some(1));
+    assert!(lab.metrics().await.contains("tidegate_endpoint_health{pool=\"agents\",endpoint=\"a\"} 0\n"));
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::lab::{Endpoint, Lab, get, raw};
+use crate::lab::{Endpoint, Lab, get, raw, soon};
 
 const DOCS: &str = include_str!("../../docs/observability.md");
 
@@ -44,10 +44,16 @@ async fn every_metric_is_documented_with_its_type_and_labels_and_every_documente
         "listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
          routes:\n\
          - {{ name: gone, match: {{ path: /gone }}, pool: gone }}\n\
-         - {{ name: rest, pool: agents }}\n\
+         - {{ name: rest, pool: agents, bulkhead: all, hedge: {{ after: 10s }}, mirror: {{ pool: gone }} }}\n\
          pools:\n\
-         \x20 agents: {{ endpoints: [\"{}\"] }}\n\
-         \x20 gone: {{ endpoints: [\"{gone}\"] }}\n",
+         \x20 agents:\n\
+         \x20   endpoints: [\"{}\"]\n\
+         \x20   max_connections: 8\n\
+         \x20   health: {{ http: {{ path: / }}, interval: 100ms }}\n\
+         \x20   outlier: {{}}\n\
+         \x20 gone: {{ endpoints: [\"{gone}\"] }}\n\
+         bulkheads: {{ all: {{ max_concurrent: 8 }} }}\n\
+         overload: {{ max_requests: 100 }}\n",
         endpoint.address
     ))
     .await;
@@ -55,6 +61,9 @@ async fn every_metric_is_documented_with_its_type_and_labels_and_every_documente
     assert_eq!(get(lab.address(), "/").await.status(), 200);
     assert_eq!(get(lab.address(), "/gone").await.status(), 502);
     assert!(raw(lab.address(), b"GET / HTTP/1.1\r\nhost: a\r\nhost: b\r\nconnection: close\r\n\r\n").await.contains(" 400 "));
+    // An endpoint that has been checked has a family of its own.
+    let checked = async { while !lab.metrics().await.contains("\ntidegate_endpoint_health{") {} };
+    soon(checked).await;
     let (documented, shown) = (documented(), shown(&lab.metrics().await));
     for (name, shape) in &shown {
         assert_eq!(documented.get(name), Some(shape), "{name} in the docs, and on the page");

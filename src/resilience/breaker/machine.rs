@@ -161,6 +161,14 @@ impl Machine {
         self.period = self.period.wrapping_add(1);
     }
 
+    /// Closes because an operator says so, and begins anew. Passes that it gave before count no more.
+    pub fn close(&mut self, now: Tick) {
+        if !matches!(self.phase, Phase::Closed) {
+            self.turn(Phase::Closed, Why::Operator, now);
+        }
+        self.reset();
+    }
+
     /// Returns its state.
     pub const fn state(&self) -> State {
         match self.phase {

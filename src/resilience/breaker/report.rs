@@ -54,6 +54,8 @@ pub enum Why {
     ProbeFailed(Cause),
     /// So many probes in a row succeeded.
     ProbesSucceeded(u32),
+    /// An operator has closed it.
+    Operator,
 }
 
 impl fmt::Display for Why {
@@ -66,6 +68,7 @@ impl fmt::Display for Why {
             Self::TimeHasPassed => f.write_str("the recovery time has passed"),
             Self::ProbeFailed(cause) => write!(f, "a probe failed: {cause}"),
             Self::ProbesSucceeded(count) => write!(f, "{count} consecutive probes succeeded"),
+            Self::Operator => f.write_str("closed by an operator"),
         }
     }
 }

@@ -91,6 +91,11 @@ impl Breaker {
         });
     }
 
+    /// Closes because an operator says so, and begins anew; attempts that run now count no more.
+    pub fn close(&self, now: Tick) {
+        self.change(|inner| inner.machine.close(now));
+    }
+
     /// Admits an attempt, or does not: `None` when it is open, or half-open while a probe runs.
     ///
     /// Whoever gets a pass owes one [`end`](Self::end), whatever becomes of the attempt: a probe that never ends keeps the endpoint blocked.

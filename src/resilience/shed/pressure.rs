@@ -85,6 +85,11 @@ impl Pressure {
         self.running.load(Relaxed)
     }
 
+    /// Returns how much memory the process had when that was last told; 0 before.
+    pub fn memory(&self) -> u64 {
+        self.memory.load(Relaxed)
+    }
+
     /// Returns when a request that was refused may come again: 1 s, and 1 s more for each tenth that a limit is exceeded by, up to 10 s.
     pub fn retry_after(&self) -> Duration {
         let limit = self.max_requests.load(Relaxed);
@@ -161,6 +166,7 @@ mod tests {
             [(0, [true; 3]), (799, [true; 3]), (800, [false, true, true]), (900, [false, false, true]), (1000, [false; 3])]
         {
             pressure.set_memory(memory);
+            assert_eq!(pressure.memory(), memory);
             assert_eq!([-10, 0, 10].map(|priority| pressure.enter(priority).is_some()), let_in, "{memory}");
         }
     }

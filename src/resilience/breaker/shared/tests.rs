@@ -62,6 +62,22 @@ impl Rig {
 }
 
 #[test]
+fn an_operator_closes_it_and_what_ran_then_says_nothing() {
+    let rig = Rig::opened();
+    assert!(rig.is_blocked());
+    rig.breaker.close(at(10));
+    assert!(!rig.is_blocked());
+    let report = rig.breaker.report(at(20)).unwrap();
+    assert_eq!((report.state, report.consecutive_failures, report.opened_total), (State::Closed, 0, 1));
+    assert_eq!(report.transitions.last().map(|last| last.reason.as_str()), Some("closed by an operator"));
+    let running = rig.breaker.admit(at(25)).unwrap();
+    rig.breaker.close(at(30));
+    rig.breaker.end(running, RESET, at(31));
+    let again = rig.breaker.report(at(40)).unwrap();
+    assert_eq!((again.consecutive_failures, again.transitions.len()), (0, report.transitions.len()));
+}
+
+#[test]
 fn the_bit_is_set_while_open_and_while_a_probe_runs() {
     let rig = Rig::opened();
     let epoch = rig.endpoint.pool().epoch();
