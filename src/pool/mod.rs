@@ -22,6 +22,9 @@ mod spare;
 mod stack;
 mod tiers;
 
+#[cfg(test)]
+mod testing;
+
 pub use call::{Call, Denied, Reply, Tries};
 pub use dispatch::Dispatch;
 pub use download::Download;
