@@ -6,7 +6,7 @@
 use std::fmt::Display;
 
 use crate::endpoint::{Cause, Endpoint};
-use crate::health::{Counters, Finding};
+use crate::health::Finding;
 use crate::kit::clock::{self, Tick};
 use crate::registry::{LivePool, World};
 use crate::resilience::breaker::{self, State};
@@ -17,6 +17,12 @@ use crate::resilience::{hedge, shadow};
 use crate::telemetry::metrics::{Family, Text};
 
 use super::route_view::{pairs, pools};
+
+/// A family, and what its samples read.
+type Figure<T, V = u64> = (Family, fn(&T) -> V);
+
+/// A family of pools, the same of bulkheads, and what both read of a queue.
+type QueueFigure = (Family, Family, fn(&Figures) -> u64);
 
 const fn gauge(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: "gauge", help }
@@ -43,8 +49,8 @@ const BREAKER_OPENED: Family = counter("tidegate_breaker_opened_total", "How oft
 const BREAKER_PROBES: Family =
     counter("tidegate_breaker_probes_total", "Probes that the half-open breaker of an endpoint has admitted.");
 
-/// What queues count: family for pools, for bulkheads, figure.
-const QUEUES: [(Family, Family, fn(&Figures) -> u64); 6] = [
+/// What queues count.
+const QUEUES: [QueueFigure; 6] = [
     (
         gauge("tidegate_queue_waiting", "Requests that wait for a slot of a pool."),
         gauge("tidegate_bulkhead_waiting", "Requests that wait for a slot of a bulkhead."),
@@ -91,7 +97,7 @@ const BULKHEAD_REQUESTS: Family =
     counter("tidegate_bulkhead_requests_total", "Requests that have given their slot of a bulkhead back, by outcome.");
 
 /// What retries count.
-const RETRIES: [(Family, fn(&Retries) -> u64); 2] = [
+const RETRIES: [Figure<Retries>; 2] = [
     (counter("tidegate_retries_total", "Attempts beyond the first of their request."), |retries| retries.retries_total),
     (counter("tidegate_retries_recovered_total", "Requests that were answered well by a retry."), |retries| {
         retries.recovered_total
@@ -100,7 +106,7 @@ const RETRIES: [(Family, fn(&Retries) -> u64); 2] = [
 const SKIPPED: Family =
     counter("tidegate_retries_skipped_total", "Requests that were not tried again although their route wanted that, by reason.");
 /// How the budgets of retries stand.
-const BUDGETS: [(Family, fn(&retry::Report) -> u64); 3] = [
+const BUDGETS: [Figure<retry::Report>; 3] = [
     (gauge("tidegate_retry_budget_spent", "Retries of the last 10 seconds."), |budget| budget.spent),
     (gauge("tidegate_retry_budget_allowance", "Retries that the requests of the last 10 seconds pay for."), |budget| {
         budget.allowance
@@ -108,7 +114,7 @@ const BUDGETS: [(Family, fn(&retry::Report) -> u64); 3] = [
     (counter("tidegate_retry_budget_refused_total", "Retries that the budget has refused."), |budget| budget.refused_total),
 ];
 /// What hedging counts.
-const HEDGES: [(Family, fn(&hedge::Report) -> u64); 2] = [
+const HEDGES: [Figure<hedge::Report>; 2] = [
     (counter("tidegate_hedges_total", "Second attempts beside a slow first one."), |hedging| hedging.budget.spent_total),
     (counter("tidegate_hedges_refused_total", "Second attempts that the budget has refused."), |hedging| {
         hedging.budget.refused_total
@@ -159,7 +165,7 @@ fn each_pool<'a, T>(world: &'a World, look: impl Fn(&'a LivePool) -> Option<T>) 
 }
 
 fn endpoints(world: &World, text: &mut Text) {
-    let families: [(Family, fn(&Endpoint) -> Option<f64>); 4] = [
+    let families: [Figure<Endpoint, Option<f64>>; 4] = [
         (AVAILABLE, |endpoint| Some(truth(endpoint.is_eligible()))),
         (IN_FLIGHT, |endpoint| Some(endpoint.vitals().in_flight().into())),
         (SLOTS, |endpoint| endpoint.spec.max_connections.map(f64::from)),
@@ -185,7 +191,7 @@ fn breakers(world: &World, now: Tick, text: &mut Text) {
         let pairs = members.set.endpoints().iter().zip(&members.breakers);
         reports.extend(pairs.filter_map(|(endpoint, breaker)| Some((name, endpoint.spec.id.clone(), breaker.report(now)?))));
     }
-    let families: [(Family, fn(&breaker::Report) -> u64); 3] = [
+    let families: [Figure<breaker::Report>; 3] = [
         (BREAKER_STATE, |report| match report.state {
             State::Closed => 0,
             State::HalfOpen => 1,
@@ -238,9 +244,8 @@ fn health(world: &World, text: &mut Text) {
     family(text, TRANSITIONS, "pool", &counters, |counters| counters.transitions());
     text.family(HEALS);
     for (pool, counters) in &counters {
-        let results: [(&str, fn(&Counters) -> u64); 2] = [("taken", Counters::heals), ("failed", Counters::failed_heals)];
-        for (word, count) in results {
-            text.sample(HEALS.name, &[("pool", *pool), ("result", word)], count(counters));
+        for (word, count) in [("taken", counters.heals()), ("failed", counters.failed_heals())] {
+            text.sample(HEALS.name, &[("pool", *pool), ("result", word)], count);
         }
     }
 }
