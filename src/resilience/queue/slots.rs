@@ -91,6 +91,9 @@ impl SlotQueue {
         if !self.is_busy() || !endpoint.is_eligible() {
             return;
         }
+        // As it is described now: one that has left has no slot to give, and one that has changed may have fewer than when the attempt began.
+        let set = self.set();
+        let Some(endpoint) = set.get(&endpoint.spec.id).filter(|known| known.serial() == endpoint.serial()) else { return };
         self.desk.serve(now, |want| {
             if !want.suits(endpoint) {
                 return Offer::Pass;
@@ -116,9 +119,13 @@ impl SlotQueue {
         self.desk.figures()
     }
 
+    fn set(&self) -> Arc<EndpointSet> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Offers the first free slot that suits.
     fn look(&self, want: &Want, now: Tick) -> Offer<Attempt> {
-        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let set = self.set();
         let suits = |endpoint: &&Arc<Endpoint>| endpoint.is_eligible() && want.suits(endpoint);
         match set.endpoints().iter().filter(suits).find_map(|endpoint| Attempt::try_begin(endpoint, now)) {
             Some(attempt) => Offer::Grant(attempt),
