@@ -17,6 +17,7 @@ mod endings;
 mod forwarding;
 mod framing;
 mod grpc;
+mod health;
 mod hedges;
 mod hostile;
 mod http1;

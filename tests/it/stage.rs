@@ -90,11 +90,6 @@ impl Asked {
     pub async fn cancelled(mut self) {
         soon(self.answer.closed()).await;
     }
-
-    /// Tells whether the proxy has given it up.
-    pub fn is_cancelled(&self) -> bool {
-        self.answer.is_closed()
-    }
 }
 
 /// An answer with the endpoint's name, in `x-name` and as its body.
