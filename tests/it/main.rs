@@ -14,6 +14,7 @@ mod churn;
 mod client;
 mod drain;
 mod endings;
+mod failover;
 mod forwarding;
 mod framing;
 mod grpc;
