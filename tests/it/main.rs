@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
 
+mod aborts;
 mod admin;
 mod agent;
 mod balancing;
