@@ -24,6 +24,7 @@ mod hedges;
 mod hostile;
 mod http1;
 mod http2;
+mod kept;
 mod lab;
 mod limits;
 mod observability;
