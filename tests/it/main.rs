@@ -33,6 +33,7 @@ mod rates;
 mod reload;
 mod retries;
 mod routes;
+mod sluggish;
 mod smoke;
 mod sockets;
 mod sse;
