@@ -165,6 +165,51 @@ async fn with_a_queue_requests_wait_for_the_probe_and_follow_it() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_full_queue_those_who_waited_for_the_probe_keep_their_places() {
+    let mut stage = Stage::start(&["a"]).await;
+    let lab = guarded(&stage, "failure_threshold: 1, recovery_timeout: 100ms, success_threshold: 30", ", queue: 8").await;
+    open(&lab, &mut stage, 1).await;
+    let mut waiting = Vec::new();
+    for n in 0..8 {
+        waiting.push(send(&lab, &format!("/{n}")));
+        until_running(&lab, "all", n + 1).await;
+    }
+    // Others press in all the while.
+    let address = lab.address();
+    let press = || {
+        tokio::spawn(async move {
+            let mut client = Http1::connect(address).await;
+            while let Ok(response) = client.send(request("/pressing")).await {
+                crate::lab::read(response).await;
+            }
+        })
+    };
+    let pressing: Vec<_> = (0..4).map(|_| press()).collect();
+    let mut served = Vec::new();
+    soon(async {
+        while served.len() < 8 {
+            let asked = stage.recv().await;
+            while waiting.iter().any(Client::is_finished) {
+                let refused = waiting.swap_remove(waiting.iter().position(Client::is_finished).expect("one of them"));
+                let answer = answer(refused).await;
+                assert_eq!(answer.status(), 200, "{answer:?}");
+            }
+            if asked.path() != "/pressing" {
+                served.push(asked.path().to_owned());
+            }
+            asked.answer(200);
+        }
+    })
+    .await;
+    pressing.iter().for_each(tokio::task::JoinHandle::abort);
+    for client in waiting {
+        assert_eq!(answer(client).await.status(), 200);
+    }
+    assert_eq!(served, (0..8).map(|n| format!("/{n}")).collect::<Vec<_>>());
+    assert_eq!(stage.crowd("a").most(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_wait_follow_a_probe_that_still_streams() {
     let mut stage = Stage::start(&["a"]).await;
     let lab = guarded(&stage, "failure_threshold: 1, recovery_timeout: 100ms, success_threshold: 1", ", queue: 20").await;
