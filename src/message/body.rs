@@ -156,7 +156,8 @@ impl Upload {
         Self { source: Some(Box::new(Source::Kept(reader))) }
     }
 
-    /// Keeps what passes from now on, at most `limit` bytes and as long as `room` has place; `None` when there is no body.
+    /// Keeps what passes from now on, at most `limit` bytes (the largest, when others want it kept) and as long as `room` has place; `None` when
+    /// there is no body.
     pub fn keep(&mut self, limit: u64, room: impl FnOnce() -> Box<dyn Room>) -> Option<Replay> {
         match *self.source.take()? {
             Source::Client(body) => {

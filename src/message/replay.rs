@@ -1,7 +1,9 @@
 //! A request body that can be sent again: its frames are kept while they pass, up to a limit.
 //!
 //! Nothing is held back for it: a frame goes on as soon as it has come, and what another attempt has to send again it finds here, before it
-//! reads on where the last one stopped. One attempt reads at a time.
+//! reads on where the last one stopped. One attempt reads at a time, until all of it is here.
+//!
+//! Several may want it kept, each with a limit of its own: it is kept up to the largest, and for as long as one of them may send it again.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -35,9 +37,12 @@ pub enum Kept {
     NoMemory,
 }
 
-/// A body that is kept while it passes, as long as one of these is there.
+/// A body that is kept while it passes; on drop, one fewer may send it again.
 #[derive(Debug)]
-pub struct Replay(Rc<RefCell<Store>>);
+pub struct Replay {
+    store: Rc<RefCell<Store>>,
+    limit: u64,
+}
 
 /// Reads a kept body from its beginning.
 #[derive(Debug)]
@@ -53,10 +58,13 @@ struct Store {
     body: ClientBody,
     frames: Vec<Piece>,
     kept: Kept,
-    /// Frames that the present reading has taken.
+    /// Frames that the present reading has taken; 0 while that is not known.
     read: usize,
-    /// How many may want it again; none: nothing more is kept.
-    keepers: usize,
+    /// Readings that go on.
+    readers: usize,
+    /// Those who may read it again.
+    owners: usize,
+    /// The largest of theirs.
     limit: u64,
     bytes: u64,
     room: Box<dyn Room>,
@@ -92,49 +100,69 @@ impl Piece {
 impl Replay {
     pub(super) fn new(body: ClientBody, limit: u64, room: Box<dyn Room>) -> (Self, Reader) {
         let total = body.size_hint().exact();
-        // A body that says it is too large is not kept at all.
-        let kept = if total.is_some_and(|total| total > limit) { Kept::TooLarge } else { Kept::SoFar };
-        let store = Store { body, frames: Vec::new(), kept, read: 0, keepers: 1, limit, bytes: 0, room, total };
+        let store =
+            Store { body, frames: Vec::new(), kept: Kept::SoFar, read: 0, readers: 0, owners: 0, limit: 0, bytes: 0, room, total };
         let store = Rc::new(RefCell::new(store));
-        (Self(store.clone()), Reader { store, next: 0, bytes: 0 })
+        let reader = Reader::new(&store);
+        (reader.replay(limit), reader)
     }
 
     /// Returns what it can give.
     pub fn kept(&self) -> Kept {
-        self.0.borrow().kept
+        let store = self.store.borrow();
+        match store.kept {
+            Kept::SoFar | Kept::Whole if store.bytes.max(store.total.unwrap_or(0)) > self.limit => Kept::TooLarge,
+            kept => kept,
+        }
     }
 
-    /// Begins another reading; whoever read before must have stopped.
+    /// Begins another reading; whoever read before must have stopped, unless all of it is here.
     pub fn again(&self) -> Upload {
-        self.0.borrow_mut().read = 0;
-        Upload::kept(Reader { store: self.0.clone(), next: 0, bytes: 0 })
+        Upload::kept(Reader::new(&self.store))
     }
 
-    /// Returns how many bytes are kept.
-    pub fn bytes(&self) -> u64 {
-        self.0.borrow().bytes
+    /// Sends it no more: unless somebody else may, nothing more is kept.
+    pub fn release(self) {
+        drop(self);
     }
 }
 
 impl Drop for Replay {
     fn drop(&mut self) {
-        let mut store = self.0.borrow_mut();
-        store.keepers -= 1;
+        let mut store = self.store.borrow_mut();
+        store.owners -= 1;
+        store.tidy();
+    }
+}
+
+impl Drop for Reader {
+    fn drop(&mut self) {
+        let mut store = self.store.borrow_mut();
+        store.readers -= 1;
+        // Whatever else is being read says so with its next frame.
+        store.read = 0;
         store.tidy();
     }
 }
 
 impl Reader {
-    /// One more may want the body again, and keeps up to `limit` bytes of it.
+    fn new(store: &Rc<RefCell<Store>>) -> Self {
+        let mut inner = store.borrow_mut();
+        inner.readers += 1;
+        inner.read = 0;
+        Self { store: store.clone(), next: 0, bytes: 0 }
+    }
+
+    /// Lets one more send it again, up to a limit.
     pub(super) fn replay(&self, limit: u64) -> Replay {
         let mut store = self.store.borrow_mut();
-        store.keepers += 1;
+        store.owners += 1;
         store.limit = store.limit.max(limit);
-        let is_untouched = store.read == 0;
-        if is_untouched && store.kept == Kept::TooLarge && store.total.is_some_and(|total| total <= store.limit) {
-            store.kept = Kept::SoFar;
+        // A body that says it is too large is not kept at all; nothing of it has passed when the largest limit comes to be known.
+        if store.body.progress().bytes() == 0 && matches!(store.kept, Kept::SoFar | Kept::TooLarge) {
+            store.kept = if store.total.is_some_and(|total| total > store.limit) { Kept::TooLarge } else { Kept::SoFar };
         }
-        Replay(self.store.clone())
+        Replay { store: self.store.clone(), limit }
     }
 
     pub(super) fn progress(&self) -> Rc<Progress> {
@@ -183,7 +211,7 @@ impl Reader {
 
 impl Store {
     fn keep(&mut self, frame: &Frame<Bytes>) {
-        if self.keepers == 0 || self.kept != Kept::SoFar {
+        if self.owners == 0 || self.kept != Kept::SoFar {
             return;
         }
         let Some(piece) = Piece::of(frame) else { return };
@@ -199,7 +227,7 @@ impl Store {
     }
 
     fn end(&mut self) {
-        if self.kept == Kept::SoFar && self.keepers > 0 && self.body.progress().cut().is_none() {
+        if self.kept == Kept::SoFar && self.owners > 0 && self.body.progress().cut().is_none() {
             self.kept = Kept::Whole;
         }
     }
@@ -212,7 +240,7 @@ impl Store {
 
     /// Lets go of what has been read and will not be read again.
     fn tidy(&mut self) {
-        if self.keepers == 0 && self.read >= self.frames.len() {
+        if self.owners == 0 && (self.readers == 0 || self.readers == 1 && self.read >= self.frames.len()) {
             self.frames = Vec::new();
             self.room.give_back();
         }

@@ -73,7 +73,7 @@ where
             let timer = Box::pin(tokio::time::sleep(delay));
             Box::new(Second { spare, terms: call.terms(), trying, timer })
         });
-        HedgeFuture { service: self.clone(), begun, first: Some(self.inner.call(call)), second: None, spare }
+        HedgeFuture { service: self.clone(), begun, first: Some(self.inner.call(call)), second: None, failed: 0, spare }
     }
 }
 
@@ -83,6 +83,8 @@ pub struct HedgeFuture<S: Service<Call>> {
     begun: Tick,
     first: Option<S::Future>,
     second: Option<S::Future>,
+    /// Attempts of the one that has failed.
+    failed: u32,
     /// What a second attempt needs, until it is sent or given up.
     spare: Option<Box<Second>>,
 }
@@ -128,21 +130,32 @@ where
         if first.is_none() && this.second.is_none() {
             this.poll_second(cx);
         }
-        let was_hedged = this.second.is_some();
         let second = if first.as_ref().is_some_and(Result::is_ok) { None } else { poll_one(&mut this.second, cx) };
-        let result = match (first, second) {
-            (Some(Ok(reply)), _) | (_, Some(Ok(reply))) => Ok(reply),
-            // The other one may still answer.
-            (Some(Err(denied)), None) if this.second.is_none() => Err(denied),
-            (None, Some(Err(denied))) if this.first.is_none() => Err(denied),
-            (Some(Err(_)), Some(Err(denied))) => Err(denied),
-            _ => return Poll::Pending,
-        };
-        if result.is_ok() {
-            let now = clock::now();
-            this.service.layer.shared.record(now.since(this.begun), now);
+        let mut last = None;
+        for result in [first, second].into_iter().flatten() {
+            match result {
+                Ok(reply) => {
+                    let now = clock::now();
+                    this.service.layer.shared.record(now.since(this.begun), now);
+                    // The other one counts too, whether it has failed or still runs.
+                    let others = this.failed + u32::from(this.first.is_some() || this.second.is_some());
+                    let tries = Tries { attempts: reply.tries.attempts + others, ..reply.tries };
+                    return Poll::Ready(Ok(Reply { tries, ..reply }));
+                }
+                Err(denied) => {
+                    this.failed += denied.tries.attempts;
+                    last = Some(denied);
+                }
+            }
         }
-        Poll::Ready(if was_hedged { count_both(result) } else { result })
+        match last {
+            Some(denied) if this.first.is_none() && this.second.is_none() => {
+                let tries = Tries { attempts: this.failed, ..denied.tries };
+                Poll::Ready(Err(Denied { tries, ..denied }))
+            }
+            // The other one may still answer.
+            _ => Poll::Pending,
+        }
     }
 }
 
@@ -154,13 +167,5 @@ fn poll_one<F: Future + Unpin>(attempt: &mut Option<F>, cx: &mut Context<'_>) ->
             Some(result)
         }
         Poll::Pending => None,
-    }
-}
-
-fn count_both(result: Result<Reply, Denied>) -> Result<Reply, Denied> {
-    let more = |tries: Tries| Tries { attempts: tries.attempts + 1, ..tries };
-    match result {
-        Ok(reply) => Ok(Reply { tries: more(reply.tries), ..reply }),
-        Err(denied) => Err(Denied { tries: more(denied.tries), ..denied }),
     }
 }

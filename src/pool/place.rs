@@ -10,6 +10,7 @@ use crate::endpoint::Attempt;
 use crate::kit::clock::{self, Tick};
 use crate::model::{Outcome, Reason};
 use crate::resilience::breaker::{Pass, Verdict};
+use crate::resilience::queue::Grant;
 
 /// An attempt's place on a member, from the pick to the last byte of the answer.
 ///
@@ -27,13 +28,9 @@ pub(super) struct Place {
 impl Place {
     /// Takes a free slot of `member` as its breaker allows; `None` when there is none.
     pub(super) fn take(member: &Rc<Member>, now: Tick) -> Option<Self> {
-        Self::with(member, Attempt::try_begin(&member.endpoint, now)?, now)
-    }
-
-    /// Uses a slot that has been taken already, as the member's breaker allows.
-    pub(super) fn with(member: &Rc<Member>, attempt: Attempt, now: Tick) -> Option<Self> {
+        let attempt = Attempt::try_begin(&member.endpoint, now)?;
         match member.breaker.admit(now) {
-            Some(pass) => Some(Self { member: member.clone(), running: Some(attempt), pass: Some(pass), status: None, end: None }),
+            Some(pass) => Some(Self::new(member, attempt, Some(pass))),
             None => {
                 attempt.withdraw();
                 member.queue.freed(&member.endpoint, now);
@@ -44,12 +41,24 @@ impl Place {
 
     /// Gives it back before anything was done with it.
     pub(super) fn withdraw(mut self) {
-        if let (Some(attempt), Some(pass)) = (self.running.take(), self.pass.take()) {
+        if let Some(attempt) = self.running.take() {
             let now = attempt.started();
             attempt.withdraw();
-            self.member.breaker.end(pass, Verdict::Neither, now);
+            if let Some(pass) = self.pass.take() {
+                self.member.breaker.end(pass, Verdict::Neither, now);
+            }
             self.member.queue.freed(&self.member.endpoint, now);
         }
+    }
+
+    /// Uses what the queue has granted.
+    pub(super) fn granted(member: &Rc<Member>, grant: Grant) -> Self {
+        let (attempt, pass) = grant.into_parts();
+        Self::new(member, attempt, pass)
+    }
+
+    fn new(member: &Rc<Member>, attempt: Attempt, pass: Option<Pass>) -> Self {
+        Self { member: member.clone(), running: Some(attempt), pass, status: None, end: None }
     }
 
     pub(super) const fn member(&self) -> &Rc<Member> {

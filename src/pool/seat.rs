@@ -119,26 +119,19 @@ impl Policy {
             let required = self.require.iter().chain(&call.required).cloned().collect();
             let want = Want { required, priority: self.priority, arrived: call.started };
             let wait = queue.wait(want, now).map_err(|refusal| refused(pool, refusal, now))?;
-            let attempt = match tokio::time::timeout_at(deadline, wait).await {
+            let grant = match tokio::time::timeout_at(deadline, wait).await {
                 Ok(granted) => granted.map_err(|refusal| refused(pool, refusal, clock::now()))?,
                 Err(_) => return Err(late(pool, limit)),
             };
-            let now = clock::now();
-            // A member that this worker has not heard of yet, or a probe that somebody else has taken: once more, at the old place in the line.
-            match pool.member_of(attempt.endpoint()) {
-                Some(member) => {
-                    if let Some(place) = Place::with(&member, attempt, now) {
-                        return Ok(place);
-                    }
-                }
-                None => {
-                    let endpoint = attempt.endpoint().clone();
-                    attempt.withdraw();
-                    queue.freed(&endpoint, now);
-                    // Else the same grant would come again before the worker has read its post.
-                    tokio::task::yield_now().await;
-                }
+            if let Some(member) = pool.member_of(grant.endpoint()) {
+                return Ok(Place::granted(&member, grant));
             }
+            // A member that this worker has not heard of yet: once more, at the old place in the line.
+            let endpoint = grant.endpoint().clone();
+            grant.withdraw();
+            queue.freed(&endpoint, clock::now());
+            // Else the same grant would come again before the worker has read its post.
+            tokio::task::yield_now().await;
         }
     }
 

@@ -17,8 +17,6 @@ pub(super) struct Spare {
     uri: Uri,
     headers: HeaderMap,
     body: Option<Replay>,
-    /// Bytes of the body that may be kept; another layer may keep more.
-    limit: u64,
 }
 
 /// What the body of one request takes of the memory for all.
@@ -53,7 +51,6 @@ impl Spare {
             uri: call.request.uri().clone(),
             headers: call.request.headers().clone(),
             body,
-            limit,
         }
     }
 
@@ -69,7 +66,6 @@ impl Spare {
     pub(super) fn obstacle(&self) -> Option<Skip> {
         let body = self.body.as_ref()?;
         match body.kept() {
-            Kept::SoFar | Kept::Whole if body.bytes() > self.limit => Some(Skip::BodyTooLarge),
             Kept::SoFar | Kept::Whole => None,
             Kept::TooLarge => Some(Skip::BodyTooLarge),
             Kept::NoMemory => Some(Skip::Memory),
@@ -78,7 +74,7 @@ impl Spare {
 
     /// Tells whether all of the request is here, so that it can be sent beside an attempt that still runs.
     pub(super) fn is_whole(&self) -> bool {
-        self.body.as_ref().is_none_or(|body| body.kept() == Kept::Whole && body.bytes() <= self.limit)
+        self.body.as_ref().is_none_or(|body| body.kept() == Kept::Whole)
     }
 
     /// Makes the request once more; a reading of its body that came before must have ended, unless all of it is here.

@@ -29,6 +29,8 @@ impl Keeper {
     /// Looks after `members` from now on, as `pool` says; to be called before workers hear of them, so that endpoints which must first pass a
     /// check are down by then.
     pub(super) fn look_after(&self, pool: &LivePool, members: &Members, lookup: &Lookup) {
+        let settings = pool.model.protection.circuit_breaker.as_ref();
+        members.breakers.iter().for_each(|breaker| breaker.configure(settings));
         let mut tasks = self.lock();
         let watched = || watched(&pool.model, members);
         match (&pool.plan, tasks.monitor.take()) {

@@ -41,7 +41,7 @@ pub(super) fn build(
     Ok(Members { set: Arc::new(set), targets, breakers })
 }
 
-/// Returns the breaker of every endpoint, the old one where there was one.
+/// Returns the breaker of every endpoint, the old one where there was one; which follows the settings only when the members are those that count.
 fn breakers(pool: &Pool, set: &EndpointSet, previous: Option<&Members>) -> Vec<Arc<Breaker>> {
     let settings = pool.protection.circuit_breaker.as_ref();
     let known = |endpoint: &Endpoint| {
@@ -50,12 +50,10 @@ fn breakers(pool: &Pool, set: &EndpointSet, previous: Option<&Members>) -> Vec<A
         previous.breakers.get(index).cloned()
     };
     let breaker = |endpoint: &Arc<Endpoint>| {
-        let breaker = known(endpoint).unwrap_or_else(|| {
+        known(endpoint).unwrap_or_else(|| {
             let wake = set.state().changed().clone();
             Arc::new(Breaker::new(&settings.cloned().unwrap_or_default(), endpoint.state.clone(), wake))
-        });
-        breaker.configure(settings);
-        breaker
+        })
     };
     set.endpoints().iter().map(breaker).collect()
 }

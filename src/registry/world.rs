@@ -155,7 +155,8 @@ impl LivePool {
     /// Lets the queue follow the members, once every worker knows them, and serves whom new ones suit.
     pub(super) fn open_queue(&self) {
         self.queue.configure(self.model.protection.queue.as_ref());
-        self.queue.follow(self.members.load().set.clone(), clock::now());
+        let members = self.members.load();
+        self.queue.follow(members.set.clone(), members.breakers.clone(), clock::now());
     }
 }
 

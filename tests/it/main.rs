@@ -2,30 +2,42 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
 
+mod aborts;
 mod admin;
 mod agent;
 mod balancing;
 mod bodies;
+mod breakers;
+mod bulkheads;
 mod carried;
 mod child;
 mod churn;
 mod client;
 mod drain;
 mod endings;
+mod failover;
 mod forwarding;
 mod framing;
 mod grpc;
+mod health;
+mod hedges;
 mod hostile;
 mod http1;
 mod http2;
+mod kept;
 mod lab;
 mod limits;
 mod observability;
+mod queues;
+mod rates;
 mod reload;
+mod retries;
 mod routes;
+mod sluggish;
 mod smoke;
 mod sockets;
 mod sse;
+mod stage;
 mod start;
 mod strategies;
 mod tls;

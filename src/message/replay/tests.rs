@@ -195,3 +195,25 @@ fn a_released_body_gives_its_memory_back_and_goes_on() {
         assert_eq!(memory.used(), 0);
     });
 }
+
+#[test]
+fn a_body_is_kept_up_to_the_largest_limit_and_until_nobody_may_send_it_again() {
+    run(async {
+        let memory = Memory::new(100);
+        let (mut client, body) = client("content-length: 10").await;
+        let (small, mut upload) = kept(body, 4, &memory);
+        let large = upload.keep(10, || unreachable!("it is kept already")).unwrap();
+        let same = upload.keep(10, || unreachable!("it is kept already")).unwrap();
+        assert_eq!((small.kept(), large.kept()), (Kept::TooLarge, Kept::SoFar));
+        client.write_all(b"1234567890").await.unwrap();
+        assert_eq!(rest(upload).await.unwrap(), "1234567890");
+        small.release();
+        large.release();
+        assert_eq!((same.kept(), memory.used()), (Kept::Whole, 10));
+        let second = same.again();
+        same.release();
+        assert_eq!(memory.used(), 10, "it is being read");
+        assert_eq!(rest(second).await.unwrap(), "1234567890");
+        assert_eq!(memory.used(), 0);
+    });
+}

@@ -5,11 +5,13 @@
 //! deliberately not here: whoever waits brings the deadline.
 
 mod desk;
+mod grant;
 mod line;
 mod pace;
 mod slots;
 
 pub use desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait};
+pub use grant::Grant;
 pub use line::{Line, Pushed, Rank};
 pub use pace::Pace;
 pub use slots::{SlotQueue, Want};

@@ -1,17 +1,19 @@
 //! The queue of a pool: requests that wait for a slot of any endpoint that suits them.
 //!
-//! A slot is a place in an endpoint's in-flight count ([`Attempt::try_begin`]); an endpoint without a limit has as many as are asked for. A request
+//! A slot is a place in an endpoint's in-flight count; an endpoint without a limit has as many as are asked for, but one while its breaker probes. A request
 //! that comes while others wait joins them, and is served at once only by an endpoint that suits none of those before it.
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::endpoint::{Attempt, Endpoint, EndpointSet};
+use crate::endpoint::{Endpoint, EndpointSet};
 use crate::kit::clock::Tick;
 use crate::model::{Priority, Queue};
+use crate::resilience::breaker::Breaker;
 
 use super::desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait};
+use super::grant::Grant;
 
 /// What a waiting request needs of an endpoint.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -27,10 +29,23 @@ pub struct Want {
 /// The queue of a pool; shared by workers, kept over reloads.
 #[derive(Debug)]
 pub struct SlotQueue {
-    desk: Desk<Want, Attempt>,
+    desk: Desk<Want, Grant>,
     capacity: AtomicU32,
     timeout_ms: AtomicU32,
-    set: Mutex<Arc<EndpointSet>>,
+    members: Mutex<Arc<Members>>,
+}
+
+/// The endpoints of the pool, and their breakers in the same order; those without one admit all.
+#[derive(Debug)]
+struct Members {
+    set: Arc<EndpointSet>,
+    breakers: Vec<Arc<Breaker>>,
+}
+
+impl Members {
+    fn take(&self, index: usize, now: Tick) -> Option<Grant> {
+        Grant::take(self.set.endpoints().get(index)?, self.breakers.get(index), now)
+    }
 }
 
 impl Want {
@@ -42,8 +57,8 @@ impl Want {
 impl SlotQueue {
     /// A queue for the endpoints of `set`; without settings nobody may wait.
     pub fn new(settings: Option<&Queue>, set: Arc<EndpointSet>) -> Self {
-        let queue =
-            Self { desk: Desk::default(), capacity: AtomicU32::new(0), timeout_ms: AtomicU32::new(0), set: Mutex::new(set) };
+        let members = Mutex::new(Arc::new(Members { set, breakers: Vec::new() }));
+        let queue = Self { desk: Desk::default(), capacity: AtomicU32::new(0), timeout_ms: AtomicU32::new(0), members };
         queue.configure(settings);
         queue
     }
@@ -56,8 +71,8 @@ impl SlotQueue {
     }
 
     /// Follows a change of membership, and serves those whom the new endpoints suit.
-    pub fn follow(&self, set: Arc<EndpointSet>, now: Tick) {
-        *self.set.lock().unwrap_or_else(PoisonError::into_inner) = set;
+    pub fn follow(&self, set: Arc<EndpointSet>, breakers: Vec<Arc<Breaker>>, now: Tick) {
+        *self.members.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(Members { set, breakers });
         self.opened(now);
     }
 
@@ -91,11 +106,15 @@ impl SlotQueue {
         if !self.is_busy() || !endpoint.is_eligible() {
             return;
         }
+        // As it is described now: one that has left has no slot to give, and one that has changed may have fewer than when the attempt began.
+        let members = self.members();
+        let Some(index) = members.set.index_of(&endpoint.spec.id) else { return };
+        let Some(known) = members.set.endpoints().get(index).filter(|known| known.serial() == endpoint.serial()) else { return };
         self.desk.serve(now, |want| {
-            if !want.suits(endpoint) {
+            if !want.suits(known) {
                 return Offer::Pass;
             }
-            Attempt::try_begin(endpoint, now).map_or(Offer::Stop, Offer::Grant)
+            members.take(index, now).map_or(Offer::Stop, Offer::Grant)
         });
     }
 
@@ -116,12 +135,17 @@ impl SlotQueue {
         self.desk.figures()
     }
 
+    fn members(&self) -> Arc<Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Offers the first free slot that suits.
-    fn look(&self, want: &Want, now: Tick) -> Offer<Attempt> {
-        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let suits = |endpoint: &&Arc<Endpoint>| endpoint.is_eligible() && want.suits(endpoint);
-        match set.endpoints().iter().filter(suits).find_map(|endpoint| Attempt::try_begin(endpoint, now)) {
-            Some(attempt) => Offer::Grant(attempt),
+    fn look(&self, want: &Want, now: Tick) -> Offer<Grant> {
+        let members = self.members();
+        let suits = |(_, endpoint): &(usize, &Arc<Endpoint>)| endpoint.is_eligible() && want.suits(endpoint);
+        let mut suited = members.set.endpoints().iter().enumerate().filter(suits);
+        match suited.find_map(|(index, _)| members.take(index, now)) {
+            Some(grant) => Offer::Grant(grant),
             // Who takes anything finds nothing: nobody behind will.
             None if want.required.is_empty() => Offer::Stop,
             None => Offer::Pass,
@@ -131,15 +155,15 @@ impl SlotQueue {
 
 impl Issuer for SlotQueue {
     type Want = Want;
-    type Grant = Attempt;
+    type Grant = Grant;
 
-    fn desk(&self) -> &Desk<Want, Attempt> {
+    fn desk(&self) -> &Desk<Want, Grant> {
         &self.desk
     }
 
-    fn take_back(&self, attempt: Attempt) {
-        let (endpoint, now) = (attempt.endpoint().clone(), attempt.started());
-        drop(attempt);
+    fn take_back(&self, grant: Grant) {
+        let (endpoint, now) = (grant.endpoint().clone(), grant.since());
+        drop(grant);
         self.freed(&endpoint, now);
     }
 }

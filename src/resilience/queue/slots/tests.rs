@@ -2,8 +2,9 @@ use futures_util::FutureExt;
 use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
-use crate::endpoint::Cause;
-use crate::model::{Address, EndpointSpec, Weight};
+use crate::endpoint::{Attempt, Cause};
+use crate::model::{self, Address, EndpointSpec, Weight};
+use crate::resilience::breaker::{Cause as Why, Verdict};
 
 fn at(ms: u64) -> Tick {
     Tick::from_nanos(ms * 1_000_000)
@@ -73,7 +74,7 @@ fn an_endpoint_that_appears_serves_those_who_wait() {
     let empty = set(&[], None);
     let queue = queue(&empty, 10);
     let wait = queue.wait(want(0, &[]), at(0)).unwrap();
-    queue.follow(set(&[("new", None, &[])], Some(&empty)), at(1));
+    queue.follow(set(&[("new", None, &[])], Some(&empty)), Vec::new(), at(1));
     assert_eq!(wait.now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "new");
 }
 
@@ -101,6 +102,40 @@ fn a_newcomer_is_not_served_before_those_who_wait() {
     assert!((&mut first).now_or_never().is_some());
 }
 
+#[test]
+fn a_half_open_endpoint_is_given_to_one_who_waits_at_a_time() {
+    let set = set(&[("a", None, &[])], None);
+    let queue = queue(&set, 10);
+    let state = set.endpoints()[0].state.clone();
+    let settings = model::Breaker { failure_threshold: 1, success_threshold: 2, ..model::Breaker::default() };
+    let breaker = Arc::new(Breaker::new(&settings, state, Arc::default()));
+    queue.follow(set, vec![breaker.clone()], at(0));
+    let good = |grant: Grant, now| {
+        let (attempt, pass) = grant.into_parts();
+        breaker.end(pass.unwrap(), Verdict::Success, now);
+        queue.freed(attempt.endpoint(), now);
+    };
+    let failing = breaker.admit(at(0)).unwrap();
+    breaker.end(failing, Verdict::Failure(Why::Status(500)), at(0));
+    let mut waits: Vec<_> = (0..5).map(|n| queue.wait(want(n, &[]), at(n)).unwrap()).collect();
+    let now = at(3_600_000);
+    breaker.wake(now);
+    queue.opened(now);
+    let mut granted = || -> Vec<Option<Grant>> { waits.iter_mut().map(|wait| wait.now_or_never().map(Result::unwrap)).collect() };
+    let mut first = granted();
+    assert!(first[0].is_some() && first[1..].iter().all(Option::is_none));
+    // Not used after all: the next one may probe.
+    drop(first.remove(0));
+    queue.opened(now);
+    let mut second = granted();
+    assert!(second[1].is_some() && second[2..].iter().all(Option::is_none));
+    good(second.remove(1).unwrap(), now);
+    let mut third = granted();
+    assert!(third[2].is_some() && third[3..].iter().all(Option::is_none));
+    good(third.remove(2).unwrap(), now);
+    assert!(granted()[3..].iter().all(Option::is_some), "closed, it is given to all");
+}
+
 proptest! {
     #[test]
     fn nobody_waits_while_an_available_endpoint_that_suits_has_a_slot(
@@ -117,7 +152,7 @@ proptest! {
                     let required = wants[which.index(4)];
                     waits.extend(queue.wait(want(time, required), at(time)).map(|wait| (required, wait)));
                 }
-                3 if !running.is_empty() => end(&queue, running.swap_remove(which.index(running.len()))),
+                3 if !running.is_empty() => end(&queue, Grant::into_parts(running.swap_remove(which.index(running.len()))).0),
                 4 if !waits.is_empty() => drop(waits.swap_remove(which.index(waits.len()))),
                 5 => {
                     let down = !endpoint.state.availability().has(Cause::Down);
@@ -129,7 +164,7 @@ proptest! {
             let mut still = Vec::new();
             for (required, mut wait) in waits {
                 match (&mut wait).now_or_never() {
-                    Some(attempt) => running.push(attempt.unwrap()),
+                    Some(grant) => running.push(grant.unwrap()),
                     None => still.push((required, wait)),
                 }
             }
