@@ -115,7 +115,14 @@ impl Schedule {
             let chosen = self.pay();
             self.take_back();
             // Everybody that is free was tried.
-            return chosen.or_else(|| self.next_free(pick));
+            let chosen = chosen.or_else(|| self.next_free(pick));
+            if chosen.is_none() {
+                // Nobody paid: what was gained for this pick would be a burst later.
+                for class in &mut self.classes {
+                    class.gained -= class.weight;
+                }
+            }
+            return chosen;
         }
         if !pick.ask.tried.is_empty() {
             self.put_aside(|endpoint| !pick.is_tried(endpoint), pick.set);

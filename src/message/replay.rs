@@ -15,6 +15,7 @@ use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
 use super::body::{ClientBody, Cut, Progress, Upload};
+use crate::model::Reason;
 
 /// Where the bytes that are kept are accounted for; on drop, all are given back.
 pub trait Room: fmt::Debug {
@@ -23,6 +24,9 @@ pub trait Room: fmt::Debug {
     /// Gives back all that was taken.
     fn give_back(&mut self);
 }
+
+/// What keeping a frame costs beside its bytes: a body in frames of one byte must not take a hundred times its account.
+const PIECE: u64 = size_of::<Piece>() as u64;
 
 /// What a kept body can give.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +52,8 @@ pub struct Replay {
 #[derive(Debug)]
 pub(super) struct Reader {
     store: Rc<RefCell<Store>>,
+    /// Which reading it is.
+    number: u64,
     /// The next frame, counted from the first of the body.
     next: usize,
     bytes: u64,
@@ -60,6 +66,8 @@ struct Store {
     kept: Kept,
     /// Frames that the present reading has taken; 0 while that is not known.
     read: usize,
+    /// The reading that may ask the client for more: the last one.
+    current: u64,
     /// Readings that go on.
     readers: usize,
     /// Those who may read it again.
@@ -92,7 +100,7 @@ impl Piece {
     fn len(&self) -> u64 {
         match self {
             Self::Data(data) => data.len() as u64,
-            Self::Trailers(_) => 0,
+            Self::Trailers(trailers) => trailers.iter().map(|(name, value)| (name.as_str().len() + value.len()) as u64).sum(),
         }
     }
 }
@@ -100,8 +108,19 @@ impl Piece {
 impl Replay {
     pub(super) fn new(body: ClientBody, limit: u64, room: Box<dyn Room>) -> (Self, Reader) {
         let total = body.size_hint().exact();
-        let store =
-            Store { body, frames: Vec::new(), kept: Kept::SoFar, read: 0, readers: 0, owners: 0, limit: 0, bytes: 0, room, total };
+        let store = Store {
+            body,
+            frames: Vec::new(),
+            kept: Kept::SoFar,
+            read: 0,
+            current: 0,
+            readers: 0,
+            owners: 0,
+            limit: 0,
+            bytes: 0,
+            room,
+            total,
+        };
         let store = Rc::new(RefCell::new(store));
         let reader = Reader::new(&store);
         (reader.replay(limit), reader)
@@ -116,14 +135,14 @@ impl Replay {
         }
     }
 
-    /// Begins another reading; whoever read before must have stopped, unless all of it is here.
+    /// Begins another reading; one that goes on is broken off, unless all of the body is here.
     pub fn again(&self) -> Upload {
         Upload::kept(Reader::new(&self.store))
     }
 
-    /// Sends it no more: unless somebody else may, nothing more is kept.
-    pub fn release(self) {
-        drop(self);
+    /// Tells whether nothing has been read yet, so that even a body which is not kept can be sent again.
+    pub fn is_untouched(&self) -> bool {
+        self.store.borrow().body.progress().bytes() == 0
     }
 }
 
@@ -150,7 +169,8 @@ impl Reader {
         let mut inner = store.borrow_mut();
         inner.readers += 1;
         inner.read = 0;
-        Self { store: store.clone(), next: 0, bytes: 0 }
+        inner.current += 1;
+        Self { store: store.clone(), number: inner.current, next: 0, bytes: 0 }
     }
 
     /// Lets one more send it again, up to a limit.
@@ -183,6 +203,10 @@ impl Reader {
 
     pub(super) fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let mut store = self.store.borrow_mut();
+        // An attempt that was given up may go on polling for a while: it must not take what belongs to the next one, nor its wake-ups.
+        if self.number != store.current && store.kept != Kept::Whole {
+            return Poll::Ready(Some(Err(Cut(Reason::RequestBodyBroken))));
+        }
         let kept = store.frames.get(self.next).cloned();
         let frame = match kept {
             Some(piece) => piece.frame(),
@@ -218,7 +242,7 @@ impl Store {
         let length = piece.len();
         if self.bytes + length > self.limit {
             self.give_up(Kept::TooLarge);
-        } else if !self.room.take(length) {
+        } else if !self.room.take(length + PIECE) {
             self.give_up(Kept::NoMemory);
         } else {
             self.bytes += length;

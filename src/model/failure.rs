@@ -162,8 +162,8 @@ reasons! {
     BulkheadFull = "bulkhead_full", Proxy, 503, "The bulkhead is full", "destination_unavailable", 14;
     /// No slot of the bulkhead became free in time.
     BulkheadTimeout = "bulkhead_timeout", Proxy, 503, "Waited too long for the bulkhead", "destination_unavailable", 14;
-    /// Every endpoint that could serve the request has an open breaker.
-    BreakerOpen = "breaker_open", Proxy, 503, "Every circuit breaker is open", "destination_unavailable", 14;
+    /// Only circuit breakers keep the last endpoints away.
+    BreakerOpen = "breaker_open", Proxy, 503, "The circuit breakers are open", "destination_unavailable", 14;
     /// A rate limit of the route is used up.
     RateLimited = "rate_limited", Client, 429, "Rate limit exceeded", "http_request_denied", 8;
     /// The process is near one of its limits, and the request is not important enough.

@@ -1,11 +1,12 @@
 //! What goes through a pool's layers, and what comes back.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::rc::Rc;
 use std::time::Duration;
 
+use http::header::UPGRADE;
 use http::{Request, Response};
 use tokio::time::Instant;
 
@@ -31,21 +32,53 @@ pub struct Call {
     pub started: Tick,
     /// The earliest end that a layer has set, and what it is called.
     pub(super) end: Option<(Instant, Reason)>,
-    /// Where the member that is tried is left for a layer that must know it while the attempt runs.
+    /// Where attempts are written down for a layer that must know of them while they run.
     pub(super) trying: Option<Trying>,
+    /// Whether it is a second attempt beside another one of the same request.
+    pub(super) is_hedge: bool,
     /// The endpoints of earlier attempts.
     pub(super) tried: Vec<Serial>,
     /// The place that was found for it.
     pub(super) place: Option<Place>,
 }
 
-/// The member that a call was last sent to; empty before its first pick.
-pub(super) type Trying = Rc<RefCell<Option<Rc<Member>>>>;
+/// The attempts of a call, as they are made.
+pub(super) type Trying = Rc<Attempts>;
+
+/// What is written down of attempts.
+#[derive(Debug, Default)]
+pub(super) struct Attempts {
+    count: Cell<u32>,
+    last: RefCell<Option<Rc<Member>>>,
+}
+
+impl Attempts {
+    /// An attempt is made on `member`.
+    pub(super) fn note(&self, member: &Rc<Member>) {
+        self.count.set(self.count.get() + 1);
+        self.last.replace(Some(member.clone()));
+    }
+
+    /// Returns how many were made.
+    pub(super) fn count(&self) -> u32 {
+        self.count.get()
+    }
+
+    /// Returns on whom the last was made.
+    pub(super) fn last(&self) -> Option<Rc<Member>> {
+        self.last.borrow().clone()
+    }
+}
 
 impl Call {
     /// A call that nothing limits yet.
     pub const fn new(request: Request<Upload>, required: Vec<Box<str>>, key: Option<u64>, started: Tick) -> Self {
-        Self { request, required, key, started, end: None, trying: None, tried: Vec::new(), place: None }
+        Self { request, required, key, started, end: None, trying: None, is_hedge: false, tried: Vec::new(), place: None }
+    }
+
+    /// Tells whether it asks for another protocol: what such a call begins cannot be begun twice.
+    pub(super) fn switches(&self) -> bool {
+        self.request.headers().contains_key(UPGRADE)
     }
 
     /// What another attempt needs of this call, but for the request itself.
@@ -56,6 +89,7 @@ impl Call {
             started: self.started,
             end: self.end,
             trying: self.trying.clone(),
+            is_hedge: self.is_hedge,
             tried: self.tried.clone(),
         }
     }
@@ -81,19 +115,20 @@ pub(super) struct Terms {
     started: Tick,
     pub(super) end: Option<(Instant, Reason)>,
     trying: Option<Trying>,
+    is_hedge: bool,
     pub(super) tried: Vec<Serial>,
 }
 
 impl Terms {
     /// Makes another call of these terms.
     pub(super) fn call(&self, request: Request<Upload>) -> Call {
-        let Self { required, key, started, end, trying, tried } = self.clone();
-        Call { request, required, key, started, end, trying, tried, place: None }
+        let Self { required, key, started, end, trying, is_hedge, tried } = self.clone();
+        Call { request, required, key, started, end, trying, is_hedge, tried, place: None }
     }
 
-    /// The terms of a call that nobody else watches.
-    pub(super) fn unwatched(self) -> Self {
-        Self { trying: None, ..self }
+    /// The terms of a second call beside this one.
+    pub(super) fn beside(self) -> Self {
+        Self { is_hedge: true, ..self }
     }
 
     /// The terms of a call that has nothing to do with this one but what it asks for.

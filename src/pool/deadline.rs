@@ -83,9 +83,8 @@ where
         }
         this.sleep.as_mut().poll(cx).map(|()| {
             let denied = Denied::new(this.reason, "the time allowed by the route is over");
-            let member = this.trying.take();
-            let tries = if member.is_some() { Tries::ONE } else { Tries::NONE };
-            Err(Denied { member, tries, sent: true, ..denied })
+            let tries = Tries { attempts: this.trying.count(), skipped: None };
+            Err(Denied { member: this.trying.last(), tries, sent: true, ..denied })
         })
     }
 }

@@ -46,9 +46,9 @@ impl Service<Call> for Dispatch {
             return Box::pin(std::future::ready(Err(Denied::new(Reason::Internal, "a call without a place"))));
         };
         if let Some(trying) = &call.trying {
-            trying.replace(Some(place.member().clone()));
+            trying.note(place.member());
         }
-        place.end_by(call.end);
+        place.end_by(call.end, call.started);
         Box::pin(send(place, call, self.timeouts.clone()))
     }
 }
@@ -86,7 +86,7 @@ async fn send(mut place: Place, call: Call, timeouts: Rc<RouteTimeouts>) -> Resu
                 member: Some(member),
                 tries: Tries::ONE,
                 sent: failure.sent,
-                stale: failure.reused,
+                stale: failure.reused && failure.reason == Reason::EndpointReset,
                 ..Denied::new(reason, detail)
             })
         }

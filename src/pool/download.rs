@@ -46,6 +46,8 @@ pub struct Download {
     incoming: Incoming,
     held: Option<Held>,
     over: bool,
+    /// Whether its status says that the endpoint failed.
+    is_failure: bool,
     idle: IdleTimer,
     end: Option<(Pin<Box<Sleep>>, Reason)>,
     /// An injected fault.
@@ -56,20 +58,26 @@ impl Download {
     pub(super) fn new(incoming: Incoming, held: Held, idle: Option<Duration>, end: Option<(Instant, Reason)>) -> Self {
         let end = end.map(|(end, reason)| (Box::pin(tokio::time::sleep_until(end)), reason));
         let idle = IdleTimer::new(idle, held.upload.clone());
-        let mut body = Self { incoming, held: Some(held), over: false, idle, end, slow: None };
+        let is_failure = held.place.is_failure();
+        let mut body = Self { incoming, held: Some(held), over: false, is_failure, idle, end, slow: None };
         // Nobody polls a body that has ended already.
         body.finish_if_ended();
         body
     }
 
     /// Tells whether every byte was handed on.
-    pub const fn is_over(&self) -> bool {
-        self.over
+    pub fn is_over(&self) -> bool {
+        self.over && !self.holds_back()
+    }
+
+    /// Tells whether an injected fault keeps what the endpoint has sent already.
+    fn holds_back(&self) -> bool {
+        self.slow.as_ref().is_some_and(|slow| slow.holds())
     }
 
     /// The empty body of a response that switched protocols: it keeps what the tunnel uses until [`Download::finish_switched`].
     pub(super) fn switched(incoming: Incoming, held: Held) -> Self {
-        Self { incoming, held: Some(held), over: true, idle: IdleTimer::new(None, None), end: None, slow: None }
+        Self { incoming, held: Some(held), over: true, is_failure: false, idle: IdleTimer::new(None, None), end: None, slow: None }
     }
 
     /// The tunnel has ended so.
@@ -83,7 +91,7 @@ impl Download {
         match &mut self.held {
             Some(held) => held.slot = Some(slot),
             // Nothing was to come after the head.
-            None => end_slot(slot, Outcome::Completed, false),
+            None => end_slot(slot, Outcome::Completed, self.is_failure),
         }
     }
 
@@ -114,7 +122,7 @@ impl Download {
     fn end_attempt(&mut self, outcome: Outcome) -> Option<Lease<Upload>> {
         let Held { lease, mut place, slot, .. } = self.held.take()?;
         if let Some(slot) = slot {
-            end_slot(slot, outcome, place.is_failure());
+            end_slot(slot, outcome, self.is_failure);
         }
         place.ended(outcome);
         Some(lease)
@@ -140,10 +148,6 @@ impl Download {
 
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = self;
-        // First: an endpoint that always has a frame ready must not outlast its time.
-        if let Poll::Ready(reason) = this.poll_end(cx) {
-            return Poll::Ready(Some(Err(this.cut(reason))));
-        }
         match Pin::new(&mut this.incoming).poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
                 this.idle.moved();
@@ -183,8 +187,9 @@ impl Download {
     }
 
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
+        let is_held_back = self.holds_back();
         match &mut self.end {
-            Some((sleep, reason)) if self.held.is_some() => sleep.as_mut().poll(cx).map(|()| *reason),
+            Some((sleep, reason)) if self.held.is_some() || is_held_back => sleep.as_mut().poll(cx).map(|()| *reason),
             _ => Poll::Pending,
         }
     }
@@ -204,6 +209,10 @@ impl Body for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
+        // First: an endpoint that always has a frame ready must not outlast its time.
+        if let Poll::Ready(reason) = this.poll_end(cx) {
+            return Poll::Ready(Some(Err(this.cut(reason))));
+        }
         let Some(mut slow) = this.slow.take() else { return this.poll_next(cx) };
         let polled = this.poll_slowly(&mut slow, cx);
         this.slow = Some(slow);
@@ -211,7 +220,7 @@ impl Body for Download {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.incoming.is_end_stream() && self.slow.as_ref().is_none_or(|slow| !slow.holds())
+        self.incoming.is_end_stream() && !self.holds_back()
     }
 
     fn size_hint(&self) -> SizeHint {

@@ -4,6 +4,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -16,19 +17,20 @@ use crate::resilience::fault::{End, Injection, Switch};
 
 /// Puts a [`Fault`] around a service.
 #[derive(Clone, Debug)]
-pub struct FaultLayer(Arc<Switch>);
+pub struct FaultLayer(Rc<Arc<Switch>>);
 
 /// Injects faults.
 #[derive(Clone, Debug)]
 pub struct Fault<S> {
     inner: S,
-    switch: Arc<Switch>,
+    /// In an `Rc`, so that a request does not count itself where all workers look.
+    switch: Rc<Arc<Switch>>,
 }
 
 impl FaultLayer {
     /// Injects what `switch` says.
-    pub(super) const fn new(switch: Arc<Switch>) -> Self {
-        Self(switch)
+    pub(super) fn new(switch: Arc<Switch>) -> Self {
+        Self(Rc::new(switch))
     }
 }
 
@@ -53,7 +55,8 @@ where
     }
 
     fn call(&mut self, call: Call) -> Self::Future {
-        match self.switch.draw(call.started, &mut Rng::new()) {
+        let injection = if self.switch.is_on() { self.switch.draw(call.started, &mut Rng::new()) } else { None };
+        match injection {
             None => FaultFuture::Healthy(self.inner.call(call)),
             Some(injection) => FaultFuture::Faulty(Box::pin(inject(self.inner.clone(), call, injection))),
         }

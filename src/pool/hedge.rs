@@ -66,7 +66,7 @@ where
     fn call(&mut self, mut call: Call) -> Self::Future {
         let begun = clock::now();
         self.layer.shared.note_request(begun);
-        let delay = self.layer.shared.delay(begun).filter(|_| is_idempotent(call.request.method()));
+        let delay = self.layer.shared.delay(begun).filter(|_| is_idempotent(call.request.method()) && !call.switches());
         let spare = delay.map(|delay| {
             let spare = Spare::of(&mut call, BODY, &self.layer.memory);
             let trying = call.watch();
@@ -108,11 +108,11 @@ where
         }
         let Some(second) = self.spare.take() else { return };
         // A request that has no endpoint yet would only wait twice.
-        let Some(slow) = second.trying.borrow().clone() else { return };
+        let Some(slow) = second.trying.last() else { return };
         if !second.spare.is_whole() || !self.service.layer.shared.spend(clock::now()) {
             return;
         }
-        let mut terms = second.terms.unwatched();
+        let mut terms = second.terms.beside();
         terms.tried.push(slow.endpoint.serial());
         self.second = Some(self.service.inner.call(terms.call(second.spare.request())));
     }

@@ -114,7 +114,7 @@ impl Local {
         members.list.get(index).filter(|member| member.endpoint.serial() == endpoint.serial()).cloned()
     }
 
-    /// Returns when the first breaker lets a probe through; `None` when an endpoint is not kept away by its breaker alone.
+    /// Returns when the first breaker that alone keeps its endpoint away lets a probe through; `None` when there is none.
     pub(super) fn breakers_open_for(&self, now: Tick) -> Option<Duration> {
         let members = self.members.borrow();
         let only_breaker = |member: &Rc<Member>| member.endpoint.state.availability().causes().eq([Cause::Breaker]);

@@ -78,7 +78,8 @@ where
     }
 
     fn call(&mut self, mut call: Call) -> Self::Future {
-        let copy = (fastrand::f64() < self.policy.settings.share).then(|| {
+        let copied = fastrand::f64() < self.policy.settings.share && !call.switches();
+        let copy = copied.then(|| {
             let spare = Spare::of(&mut call, self.policy.settings.body_buffer, &self.policy.memory);
             // Its own life: neither the deadline nor the attempts of the real one are its.
             Box::new((spare, call.terms().alone(), self.policy.clone()))

@@ -22,7 +22,8 @@ pub(super) struct Place {
     /// Owed to the breaker until it has been told.
     pass: Option<Pass>,
     status: Option<StatusCode>,
-    end: Option<(Instant, Reason)>,
+    /// An end that comes by itself, and when its call came.
+    end: Option<(Instant, Reason, Tick)>,
 }
 
 impl Place {
@@ -70,9 +71,9 @@ impl Place {
         self.running.as_ref()
     }
 
-    /// An end that comes by itself makes it a failure for `reason`.
-    pub(super) fn end_by(&mut self, end: Option<(Instant, Reason)>) {
-        self.end = end;
+    /// An end that comes by itself makes it a failure for that reason; `came` is when its call came.
+    pub(super) fn end_by(&mut self, end: Option<(Instant, Reason)>, came: Tick) {
+        self.end = end.map(|(end, reason)| (end, reason, came));
     }
 
     /// The head of an answer is here.
@@ -99,10 +100,22 @@ impl Place {
         let now = clock::now();
         let member = self.member.clone();
         member.counters.ended(outcome, now.since(attempt.started()));
-        attempt.finish(outcome, now);
-        self.tell_breaker(outcome, now);
+        let told = if self.is_to_blame(outcome, attempt.started(), now) { outcome } else { Outcome::Aborted };
+        attempt.finish(told, now);
+        self.tell_breaker(told, now);
         // Last: whoever waits shall find the slot free and the breaker's mind made up.
         member.queue.freed(&member.endpoint, now);
+    }
+
+    /// The total time of a request is over whoever has used it up: it speaks against the endpoint only when most of it was spent waiting for
+    /// its answer, and not in a queue, for another endpoint, or for a client that reads slowly.
+    fn is_to_blame(&self, outcome: Outcome, started: Tick, now: Tick) -> bool {
+        match (outcome, self.end) {
+            (Outcome::Failed(Reason::TotalTimeout) | Outcome::Truncated(Reason::TotalTimeout), Some((.., came))) => {
+                self.status.is_none() && now.since(started) * 2 >= now.since(came)
+            }
+            _ => true,
+        }
     }
 
     fn tell_breaker(&mut self, outcome: Outcome, now: Tick) {
@@ -117,7 +130,7 @@ impl Drop for Place {
     fn drop(&mut self) {
         if self.running.is_some() {
             self.ended(match self.end {
-                Some((end, reason)) if end <= Instant::now() => Outcome::Failed(reason),
+                Some((end, reason, _)) if end <= Instant::now() => Outcome::Failed(reason),
                 _ => Outcome::Aborted,
             });
         }

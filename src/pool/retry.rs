@@ -72,7 +72,10 @@ where
     }
 
     fn call(&mut self, mut call: Call) -> Self::Future {
-        self.policy.budget.note_request(clock::now());
+        // A hedge is no request of its own.
+        if !call.is_hedge {
+            self.policy.budget.note_request(clock::now());
+        }
         let spare = Spare::of(&mut call, self.policy.settings.body_buffer, &self.policy.memory);
         let terms = call.terms();
         let running = Running { spare, terms, attempts: 1, delays: Delays::new(), stale: false, last: None };

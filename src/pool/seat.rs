@@ -140,8 +140,10 @@ impl Policy {
         match reason {
             NoPick::Empty => Denied::new(Reason::NoEndpoint, format!("pool {name} has no endpoint")),
             NoPick::Unavailable => match pool.breakers_open_for(now) {
-                Some(wait) => Denied::new(Reason::BreakerOpen, format!("every circuit breaker of pool {name} is open"))
-                    .after(wait.max(Duration::from_secs(1))),
+                Some(wait) => {
+                    Denied::new(Reason::BreakerOpen, format!("circuit breakers keep away the last endpoints of pool {name}"))
+                        .after(wait.max(Duration::from_secs(1)))
+                }
                 None => Denied::new(
                     Reason::NoAvailableEndpoint,
                     format!("every endpoint of pool {name} is unavailable or has weight 0"),

@@ -67,6 +67,7 @@ impl Spare {
         let body = self.body.as_ref()?;
         match body.kept() {
             Kept::SoFar | Kept::Whole => None,
+            Kept::TooLarge | Kept::NoMemory if body.is_untouched() => None,
             Kept::TooLarge => Some(Skip::BodyTooLarge),
             Kept::NoMemory => Some(Skip::Memory),
         }

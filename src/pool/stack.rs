@@ -25,17 +25,17 @@ type Attempt = Either<Deadline<Dispatch>, Dispatch>;
 type Retried = Either<Retry<Seat<Attempt>>, Seat<Attempt>>;
 type Hedged = Either<Hedge<Retried>, Retried>;
 type Contained = Either<Bulkhead<Hedged>, Hedged>;
-type Limited = Either<Deadline<Contained>, Contained>;
-type Faulty = Fault<Limited>;
+type Faulty = Fault<Contained>;
+type Limited = Either<Deadline<Faulty>, Faulty>;
 
 /// A route's policies around a pool and those that take over from it.
-pub type Stack = Either<Mirror<Faulty>, Faulty>;
+pub type Stack = Either<Mirror<Limited>, Limited>;
 
 /// Builds the stack of `route` over `tiers` on this worker; `shadow` is the pool that gets copies.
 pub fn build(route: &Route, tiers: Tiers, shadow: Option<&Rc<Local>>, state: &RouteState) -> Stack {
     let policies = &route.policies;
     let mirror = policies.mirror.clone().zip(shadow).map(|(settings, shadow)| {
-        // Late or in vain: a copy neither waits for others nor is tried again.
+        // Late or in vain: a copy is not tried again.
         let target = SeatLayer::new(Tiers::new(route, shadow, []), route).layer(Dispatch::new(route));
         MirrorLayer::new(settings, target, state)
     });
@@ -48,10 +48,10 @@ pub fn build(route: &Route, tiers: Tiers, shadow: Option<&Rc<Local>>, state: &Ro
     ServiceBuilder::new()
         // Outermost: a copy is of the client's request, whatever becomes of it here.
         .option_layer(mirror)
-        // Before all that protects: a fault is to look like one of the endpoint's to the client, and costs no slot.
-        .layer(FaultLayer::new(state.fault.clone()))
         // Nothing that a request waits for, whatever it is, may outlast it.
         .option_layer(total)
+        // Before all that protects: a fault is to look like one of the endpoint's to the client, and costs no slot.
+        .layer(FaultLayer::new(state.fault.clone()))
         // Around all attempts: a request has one slot, however often it is tried.
         .option_layer(bulkhead)
         // Around retries: a second attempt beside the first has retries of its own.

@@ -164,6 +164,11 @@ impl Switch {
         self.is_on.store(false, Relaxed);
     }
 
+    /// Tells whether a fault is, or was until it expired, switched on; one load.
+    pub fn is_on(&self) -> bool {
+        self.is_on.load(Relaxed)
+    }
+
     /// Returns what is switched on.
     pub fn active(&self, now: Tick) -> Option<Active> {
         self.current(now).map(|timed| timed.show(now))

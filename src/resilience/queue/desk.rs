@@ -7,7 +7,7 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -178,6 +178,8 @@ impl<W, G> Desk<W, G> {
         };
         self.counts.queued.fetch_add(1, Relaxed);
         self.waiting.store(inner.line.len(), SeqCst);
+        // Availability is written with less order than slots are.
+        fence(SeqCst);
         self.hand_out(&mut inner, entry.now, offer);
         Ok((waiter, rank))
     }

@@ -3,7 +3,7 @@
 //! A slot is a place in an endpoint's in-flight count; an endpoint without a limit has as many as are asked for, but one while its breaker probes. A request
 //! that comes while others wait joins them, and is served at once only by an endpoint that suits none of those before it.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -98,7 +98,8 @@ impl SlotQueue {
     pub fn wait(self: &Arc<Self>, want: Want, now: Tick) -> Result<Wait<Self>, Refusal> {
         let capacity = self.capacity.load(Relaxed) as usize;
         let entry = Entry { priority: want.priority, arrived: want.arrived, capacity, now, want };
-        Wait::new(self, entry, |want| self.look(want, now))
+        let mut look = self.look(now);
+        Wait::new(self, entry, |want| look(want))
     }
 
     /// A slot of `endpoint` may be free: to be called after every end of an attempt. One load when nobody waits.
@@ -120,8 +121,10 @@ impl SlotQueue {
 
     /// Endpoints may have become available: serves whom they suit. One load when nobody waits.
     pub fn opened(&self, now: Tick) {
+        // Between the change and the look at who waits, as in `Desk::join` between the announcement and the look at what is free.
+        fence(SeqCst);
         if self.is_busy() {
-            self.desk.serve(now, |want| self.look(want, now));
+            self.desk.serve(now, self.look(now));
         }
     }
 
@@ -139,16 +142,26 @@ impl SlotQueue {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Offers the first free slot that suits.
-    fn look(&self, want: &Want, now: Tick) -> Offer<Grant> {
+    /// Returns what offers each in turn the first free slot that suits.
+    fn look(&self, now: Tick) -> impl FnMut(&Want) -> Offer<Grant> + use<> {
         let members = self.members();
-        let suits = |(_, endpoint): &(usize, &Arc<Endpoint>)| endpoint.is_eligible() && want.suits(endpoint);
-        let mut suited = members.set.endpoints().iter().enumerate().filter(suits);
-        match suited.find_map(|(index, _)| members.take(index, now)) {
-            Some(grant) => Offer::Grant(grant),
-            // Who takes anything finds nothing: nobody behind will.
-            None if want.required.is_empty() => Offer::Stop,
-            None => Offer::Pass,
+        // Who wants the same as somebody before who found nothing need not look.
+        let mut in_vain: Option<Box<[Box<str>]>> = None;
+        move |want| {
+            if in_vain.as_ref() == Some(&want.required) {
+                return Offer::Pass;
+            }
+            let suits = |(_, endpoint): &(usize, &Arc<Endpoint>)| endpoint.is_eligible() && want.suits(endpoint);
+            let mut suited = members.set.endpoints().iter().enumerate().filter(suits);
+            match suited.find_map(|(index, _)| members.take(index, now)) {
+                Some(grant) => Offer::Grant(grant),
+                // Who takes anything finds nothing: nobody behind will.
+                None if want.required.is_empty() => Offer::Stop,
+                None => {
+                    in_vain = Some(want.required.clone());
+                    Offer::Pass
+                }
+            }
         }
     }
 }
@@ -163,7 +176,7 @@ impl Issuer for SlotQueue {
 
     fn take_back(&self, grant: Grant) {
         let (endpoint, now) = (grant.endpoint().clone(), grant.since());
-        drop(grant);
+        grant.withdraw();
         self.freed(&endpoint, now);
     }
 }
