@@ -317,7 +317,7 @@ async fn pass(
         }
         Ok(reply) => Ok(hand_over(view, prepared.route, reply, client_side, record)),
         Err(denied) => {
-            let Denied { failure, detail, member, tries, reset, .. } = denied;
+            let Denied { failure, detail, member, tries, reset, .. } = *denied;
             record.tried(member, tries);
             if reset {
                 return Err((record, Here::Reset));
@@ -340,7 +340,7 @@ fn switches(reply: &Reply) -> bool {
 }
 
 /// An endpoint that switches unasked, or to nothing, has left HTTP: what it sends from now on is no answer.
-fn bad_switch(reply: Reply, mut record: Box<Record>) -> (Box<Record>, Refused) {
+fn bad_switch(reply: Box<Reply>, mut record: Box<Record>) -> (Box<Record>, Refused) {
     record.tried(Some(reply.member), reply.tries);
     reply.response.into_body().finish_switched(Outcome::Failed(Reason::UpgradeFailed));
     (record, Refused::new(Reason::UpgradeFailed, "the endpoint switched protocols, but not as it was asked"))
@@ -349,11 +349,11 @@ fn bad_switch(reply: Reply, mut record: Box<Record>) -> (Box<Record>, Refused) {
 fn hand_over(
     view: &View,
     route: &RouteView,
-    reply: Reply,
+    reply: Box<Reply>,
     client_side: Option<OnUpgrade>,
     mut record: Box<Record>,
 ) -> Response<ReplyBody> {
-    let Reply { mut response, member, first_byte, tries } = reply;
+    let Reply { mut response, member, first_byte, tries } = *reply;
     record.tried(Some(member), tries);
     record.answered(response.status(), Some(first_byte));
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;

@@ -33,7 +33,7 @@ impl BulkheadLayer {
         Self { shared, priority }
     }
 
-    async fn wait(&self, call: &Call) -> Result<Slot, Denied> {
+    async fn wait(&self, call: &Call) -> Result<Slot, Box<Denied>> {
         let name = self.shared.name();
         let limit = self.shared.timeout();
         let wait = self.shared.wait(self.priority, call.started, clock::now()).map_err(|refusal| self.refused(refusal))?;
@@ -44,7 +44,7 @@ impl BulkheadLayer {
         }
     }
 
-    fn refused(&self, refusal: Refusal) -> Denied {
+    fn refused(&self, refusal: Refusal) -> Box<Denied> {
         let name = self.shared.name();
         let denied = match refusal {
             Refusal::Full => {
@@ -66,20 +66,20 @@ impl<S> Layer<S> for BulkheadLayer {
     }
 }
 
-impl<S> Service<Call> for Bulkhead<S>
+impl<S> Service<Box<Call>> for Bulkhead<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + 'static,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + 'static,
 {
-    type Response = Reply;
-    type Error = Denied;
+    type Response = Box<Reply>;
+    type Error = Box<Denied>;
     type Future = BulkheadFuture<S::Future>;
 
     /// Always ready: whether there is a slot, the call finds out.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: Call) -> Self::Future {
+    fn call(&mut self, call: Box<Call>) -> Self::Future {
         if let Some(slot) = self.layer.shared.try_enter() {
             return BulkheadFuture::Inside(self.inner.call(call), Some(slot));
         }
@@ -96,11 +96,11 @@ pub enum BulkheadFuture<F> {
     /// Has a slot.
     Inside(F, Option<Slot>),
     /// Waits for one.
-    Waiting(Pin<Box<dyn Future<Output = Result<Reply, Denied>>>>),
+    Waiting(Pin<Box<dyn Future<Output = Result<Box<Reply>, Box<Denied>>>>>),
 }
 
-impl<F: Future<Output = Result<Reply, Denied>> + Unpin> Future for BulkheadFuture<F> {
-    type Output = Result<Reply, Denied>;
+impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for BulkheadFuture<F> {
+    type Output = Result<Box<Reply>, Box<Denied>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
@@ -116,7 +116,7 @@ impl<F: Future<Output = Result<Reply, Denied>> + Unpin> Future for BulkheadFutur
     }
 }
 
-fn keep(mut result: Result<Reply, Denied>, slot: Slot) -> Result<Reply, Denied> {
+fn keep(mut result: Result<Box<Reply>, Box<Denied>>, slot: Slot) -> Result<Box<Reply>, Box<Denied>> {
     match &mut result {
         Ok(reply) => reply.response.body_mut().hold(slot),
         Err(_) => slot.failed(),

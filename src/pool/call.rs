@@ -71,9 +71,9 @@ impl Attempts {
 }
 
 impl Call {
-    /// A call that nothing limits yet.
-    pub const fn new(request: Request<Upload>, required: Vec<Box<str>>, key: Option<u64>, started: Tick) -> Self {
-        Self { request, required, key, started, end: None, trying: None, is_hedge: false, tried: Vec::new(), place: None }
+    /// A call that nothing limits yet; boxed, because every layer moves it.
+    pub fn new(request: Request<Upload>, required: Vec<Box<str>>, key: Option<u64>, started: Tick) -> Box<Self> {
+        Box::new(Self { request, required, key, started, end: None, trying: None, is_hedge: false, tried: Vec::new(), place: None })
     }
 
     /// Tells whether it asks for another protocol: what such a call begins cannot be begun twice.
@@ -121,9 +121,9 @@ pub(super) struct Terms {
 
 impl Terms {
     /// Makes another call of these terms.
-    pub(super) fn call(&self, request: Request<Upload>) -> Call {
+    pub(super) fn call(&self, request: Request<Upload>) -> Box<Call> {
         let Self { required, key, started, end, trying, is_hedge, tried } = self.clone();
-        Call { request, required, key, started, end, trying, is_hedge, tried, place: None }
+        Box::new(Call { request, required, key, started, end, trying, is_hedge, tried, place: None })
     }
 
     /// The terms of a second call beside this one.
@@ -187,8 +187,8 @@ pub struct Denied {
 
 impl Denied {
     /// No endpoint was tried.
-    pub(super) fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self {
+    pub(super) fn new(reason: Reason, detail: impl Into<Cow<'static, str>>) -> Box<Self> {
+        Box::new(Self {
             failure: reason.into(),
             detail: detail.into(),
             member: None,
@@ -196,12 +196,12 @@ impl Denied {
             reset: false,
             sent: false,
             stale: false,
-        }
+        })
     }
 
     /// Waiting so long may help.
     #[must_use]
-    pub(super) const fn after(mut self, wait: Duration) -> Self {
+    pub(super) fn after(mut self: Box<Self>, wait: Duration) -> Box<Self> {
         self.failure.retry_after = Some(wait);
         self
     }

@@ -43,16 +43,16 @@ pub struct Deadline<S> {
     layer: DeadlineLayer,
 }
 
-impl<S: Service<Call, Error = Denied, Future: Unpin>> Service<Call> for Deadline<S> {
+impl<S: Service<Box<Call>, Error = Box<Denied>, Future: Unpin>> Service<Box<Call>> for Deadline<S> {
     type Response = S::Response;
-    type Error = Denied;
+    type Error = Box<Denied>;
     type Future = DeadlineFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut call: Call) -> Self::Future {
+    fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         let end = Instant::now() + self.layer.limit;
         call.end_by(end, self.layer.reason);
         let trying = call.watch();
@@ -72,9 +72,9 @@ pub struct DeadlineFuture<F> {
 
 impl<F, R> Future for DeadlineFuture<F>
 where
-    F: Future<Output = Result<R, Denied>> + Unpin,
+    F: Future<Output = Result<R, Box<Denied>>> + Unpin,
 {
-    type Output = Result<R, Denied>;
+    type Output = Result<R, Box<Denied>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -82,9 +82,11 @@ where
             return Poll::Ready(result);
         }
         this.sleep.as_mut().poll(cx).map(|()| {
-            let denied = Denied::new(this.reason, "the time allowed by the route is over");
-            let tries = Tries { attempts: this.trying.count(), skipped: None };
-            Err(Denied { member: this.trying.last(), tries, sent: true, ..denied })
+            let mut denied = Denied::new(this.reason, "the time allowed by the route is over");
+            denied.tries = Tries { attempts: this.trying.count(), skipped: None };
+            denied.member = this.trying.last();
+            denied.sent = true;
+            Err(denied)
         })
     }
 }
@@ -96,13 +98,13 @@ mod tests {
     use crate::message::body::Upload;
     use tower::{ServiceExt, service_fn};
 
-    fn call() -> Call {
+    fn call() -> Box<Call> {
         Call::new(http::Request::new(Upload::empty()), Vec::new(), None, clock::now())
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_call_past_its_deadline_is_denied_with_the_layers_reason() {
-        let stuck = service_fn(|_: Call| std::future::pending::<Result<(), Denied>>());
+        let stuck = service_fn(|_: Box<Call>| std::future::pending::<Result<(), Box<Denied>>>());
         let service = DeadlineLayer::new(Duration::from_secs(3), Reason::TotalTimeout).layer(stuck);
         let before = Instant::now();
         let denied = service.oneshot(call()).await.unwrap_err();
@@ -112,7 +114,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_earliest_end_travels_with_the_call() {
-        let seen = service_fn(|call: Call| std::future::ready(Ok::<_, Denied>(call.end)));
+        let seen = service_fn(|call: Box<Call>| std::future::ready(Ok::<_, Denied>(call.end)));
         let inner = DeadlineLayer::new(Duration::from_secs(1), Reason::AttemptTimeout).layer(seen);
         let outer = DeadlineLayer::new(Duration::from_secs(5), Reason::TotalTimeout).layer(inner);
         let expected = Instant::now() + Duration::from_secs(1);

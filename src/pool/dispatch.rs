@@ -31,17 +31,17 @@ impl Dispatch {
     }
 }
 
-impl Service<Call> for Dispatch {
-    type Response = Reply;
-    type Error = Denied;
-    type Future = Pin<Box<dyn Future<Output = Result<Reply, Denied>>>>;
+impl Service<Box<Call>> for Dispatch {
+    type Response = Box<Reply>;
+    type Error = Box<Denied>;
+    type Future = Pin<Box<dyn Future<Output = Result<Box<Reply>, Box<Denied>>>>>;
 
     /// Always ready: the place has been found.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut call: Call) -> Self::Future {
+    fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         let Some(mut place) = call.place.take() else {
             return Box::pin(std::future::ready(Err(Denied::new(Reason::Internal, "a call without a place"))));
         };
@@ -53,8 +53,8 @@ impl Service<Call> for Dispatch {
     }
 }
 
-async fn send(mut place: Place, call: Call, timeouts: Rc<RouteTimeouts>) -> Result<Reply, Denied> {
-    let Call { mut request, started, end, .. } = call;
+async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) -> Result<Box<Reply>, Box<Denied>> {
+    let Call { mut request, started, end, .. } = *call;
     let member = place.member().clone();
     if let Some(host) = &member.host {
         request.headers_mut().insert(HOST, host.clone());
@@ -75,20 +75,20 @@ async fn send(mut place: Place, call: Call, timeouts: Rc<RouteTimeouts>) -> Resu
                 Download::new(incoming, held, timeouts.idle, end)
             };
             let first_byte = now.since(started);
-            Ok(Reply { response: Response::from_parts(head, body), first_byte, member, tries: Tries::ONE })
+            Ok(Box::new(Reply { response: Response::from_parts(head, body), first_byte, member, tries: Tries::ONE }))
         }
         Err(failure) => {
             // A broken upload looks like a failing endpoint from here: the body knows better.
             let reason = upload.and_then(|progress| progress.cut()).unwrap_or(failure.reason);
             place.ended(Outcome::Failed(reason));
             let detail = Cow::Owned(format!("endpoint {}: {}", member.endpoint.spec.id, failure.detail));
-            Err(Denied {
+            Err(Box::new(Denied {
                 member: Some(member),
                 tries: Tries::ONE,
                 sent: failure.sent,
                 stale: failure.reused && failure.reason == Reason::EndpointReset,
-                ..Denied::new(reason, detail)
-            })
+                ..*Denied::new(reason, detail)
+            }))
         }
     }
 }

@@ -12,7 +12,7 @@ use fastrand::Rng;
 use tower::{Layer, Service};
 
 use super::call::{Call, Denied, Reply};
-use crate::model::{Failure, Reason};
+use crate::model::Reason;
 use crate::resilience::fault::{End, Injection, Switch};
 
 /// Puts a [`Fault`] around a service.
@@ -42,19 +42,19 @@ impl<S> Layer<S> for FaultLayer {
     }
 }
 
-impl<S> Service<Call> for Fault<S>
+impl<S> Service<Box<Call>> for Fault<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + 'static,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + 'static,
 {
-    type Response = Reply;
-    type Error = Denied;
+    type Response = Box<Reply>;
+    type Error = Box<Denied>;
     type Future = FaultFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, call: Call) -> Self::Future {
+    fn call(&mut self, call: Box<Call>) -> Self::Future {
         let injection = if self.switch.is_on() { self.switch.draw(call.started, &mut Rng::new()) } else { None };
         match injection {
             None => FaultFuture::Healthy(self.inner.call(call)),
@@ -63,17 +63,23 @@ where
     }
 }
 
-async fn inject<S>(mut inner: S, call: Call, injection: Injection) -> Result<Reply, Denied>
+async fn inject<S>(mut inner: S, call: Box<Call>, injection: Injection) -> Result<Box<Reply>, Box<Denied>>
 where
-    S: Service<Call, Response = Reply, Error = Denied>,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>>,
 {
     if let Some(delay) = injection.delay {
         tokio::time::sleep(delay).await;
     }
-    let denied = Denied::new(Reason::FaultInjected, "an operator has switched this fault on");
+    let mut denied = Denied::new(Reason::FaultInjected, "an operator has switched this fault on");
     match injection.end {
-        End::Abort(status) => Err(Denied { failure: Failure { status: Some(status), ..denied.failure }, ..denied }),
-        End::Reset => Err(Denied { reset: true, ..denied }),
+        End::Abort(status) => {
+            denied.failure.status = Some(status);
+            Err(denied)
+        }
+        End::Reset => {
+            denied.reset = true;
+            Err(denied)
+        }
         End::None => {
             let mut reply = inner.call(call).await?;
             if let Some(bytes_per_sec) = injection.bytes_per_sec {
@@ -89,11 +95,11 @@ pub enum FaultFuture<F> {
     /// Nothing is done to it.
     Healthy(F),
     /// Something is.
-    Faulty(Pin<Box<dyn Future<Output = Result<Reply, Denied>>>>),
+    Faulty(Pin<Box<dyn Future<Output = Result<Box<Reply>, Box<Denied>>>>>),
 }
 
-impl<F: Future<Output = Result<Reply, Denied>> + Unpin> Future for FaultFuture<F> {
-    type Output = Result<Reply, Denied>;
+impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for FaultFuture<F> {
+    type Output = Result<Box<Reply>, Box<Denied>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {

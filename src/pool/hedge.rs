@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::time::Sleep;
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied, Reply, Terms, Tries, Trying};
+use super::call::{Call, Denied, Reply, Terms, Trying};
 use super::route_state::RouteState;
 use super::spare::Spare;
 use crate::kit::clock::{self, Tick};
@@ -51,19 +51,19 @@ impl<S> Layer<S> for HedgeLayer {
     }
 }
 
-impl<S> Service<Call> for Hedge<S>
+impl<S> Service<Box<Call>> for Hedge<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + Unpin,
 {
-    type Response = Reply;
-    type Error = Denied;
+    type Response = Box<Reply>;
+    type Error = Box<Denied>;
     type Future = HedgeFuture<S>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut call: Call) -> Self::Future {
+    fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         let begun = clock::now();
         self.layer.shared.note_request(begun);
         let delay = self.layer.shared.delay(begun).filter(|_| is_idempotent(call.request.method()) && !call.switches());
@@ -78,7 +78,7 @@ where
 }
 
 /// Resolves to the first answer, or to the last failure.
-pub struct HedgeFuture<S: Service<Call>> {
+pub struct HedgeFuture<S: Service<Box<Call>>> {
     service: Hedge<S>,
     begun: Tick,
     first: Option<S::Future>,
@@ -98,7 +98,7 @@ struct Second {
 
 impl<S> HedgeFuture<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + Unpin,
 {
     /// Sends the second attempt when the first has been slow for long enough.
     fn poll_second(&mut self, cx: &mut Context<'_>) {
@@ -120,9 +120,9 @@ where
 
 impl<S> Future for HedgeFuture<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + Unpin,
 {
-    type Output = Result<Reply, Denied>;
+    type Output = Result<Box<Reply>, Box<Denied>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -134,13 +134,13 @@ where
         let mut last = None;
         for result in [first, second].into_iter().flatten() {
             match result {
-                Ok(reply) => {
+                Ok(mut reply) => {
                     let now = clock::now();
                     this.service.layer.shared.record(now.since(this.begun), now);
                     // The other one counts too, whether it has failed or still runs.
                     let others = this.failed + u32::from(this.first.is_some() || this.second.is_some());
-                    let tries = Tries { attempts: reply.tries.attempts + others, ..reply.tries };
-                    return Poll::Ready(Ok(Reply { tries, ..reply }));
+                    reply.tries.attempts += others;
+                    return Poll::Ready(Ok(reply));
                 }
                 Err(denied) => {
                     this.failed += denied.tries.attempts;
@@ -149,9 +149,9 @@ where
             }
         }
         match last {
-            Some(denied) if this.first.is_none() && this.second.is_none() => {
-                let tries = Tries { attempts: this.failed, ..denied.tries };
-                Poll::Ready(Err(Denied { tries, ..denied }))
+            Some(mut denied) if this.first.is_none() && this.second.is_none() => {
+                denied.tries.attempts = this.failed;
+                Poll::Ready(Err(denied))
             }
             // The other one may still answer.
             _ => Poll::Pending,

@@ -65,19 +65,19 @@ impl<S> Layer<S> for MirrorLayer {
     }
 }
 
-impl<S> Service<Call> for Mirror<S>
+impl<S> Service<Box<Call>> for Mirror<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin>,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin>,
 {
-    type Response = Reply;
-    type Error = Denied;
+    type Response = Box<Reply>;
+    type Error = Box<Denied>;
     type Future = MirrorFuture<S::Future>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut call: Call) -> Self::Future {
+    fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         let copied = fastrand::f64() < self.policy.settings.share && !call.switches();
         let copy = copied.then(|| {
             let spare = Spare::of(&mut call, self.policy.settings.body_buffer, &self.policy.memory);
@@ -94,8 +94,8 @@ pub struct MirrorFuture<F> {
     copy: Option<Box<(Spare, Terms, Rc<Policy>)>>,
 }
 
-impl<F: Future<Output = Result<Reply, Denied>> + Unpin> Future for MirrorFuture<F> {
-    type Output = Result<Reply, Denied>;
+impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for MirrorFuture<F> {
+    type Output = Result<Box<Reply>, Box<Denied>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();

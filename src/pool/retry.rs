@@ -59,19 +59,19 @@ impl<S> Layer<S> for RetryLayer {
     }
 }
 
-impl<S> Service<Call> for Retry<S>
+impl<S> Service<Box<Call>> for Retry<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + Unpin,
 {
-    type Response = Reply;
-    type Error = Denied;
+    type Response = Box<Reply>;
+    type Error = Box<Denied>;
     type Future = RetryFuture<S>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, mut call: Call) -> Self::Future {
+    fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         // A hedge is no request of its own.
         if !call.is_hedge {
             self.policy.budget.note_request(clock::now());
@@ -85,7 +85,7 @@ where
 }
 
 /// Resolves to the last answer or failure.
-pub struct RetryFuture<S: Service<Call>> {
+pub struct RetryFuture<S: Service<Box<Call>>> {
     service: Retry<S>,
     running: Option<Box<Running>>,
     stage: Stage<S::Future>,
@@ -100,7 +100,7 @@ struct Running {
     /// The attempt failed over a connection that had been idle.
     stale: bool,
     /// How the attempt before failed, when it was not answered.
-    last: Option<Denied>,
+    last: Option<Box<Denied>>,
 }
 
 enum Stage<F> {
@@ -110,7 +110,7 @@ enum Stage<F> {
 
 impl Running {
     /// The attempt has ended so, and another one follows.
-    fn go_on(&mut self, result: Result<Reply, Denied>) {
+    fn go_on(&mut self, result: Result<Box<Reply>, Box<Denied>>) {
         let member = match result {
             Ok(reply) => {
                 reply.response.into_body().discard();
@@ -160,9 +160,9 @@ impl Running {
 
 impl<S> Future for RetryFuture<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + Unpin,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + Unpin,
 {
-    type Output = Result<Reply, Denied>;
+    type Output = Result<Box<Reply>, Box<Denied>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -202,27 +202,34 @@ where
 }
 
 /// When no endpoint was left for another attempt, what the one before said tells more.
-fn tell_the_attempt(result: Result<Reply, Denied>, last: Option<Denied>) -> Result<Reply, Denied> {
+fn tell_the_attempt(result: Result<Box<Reply>, Box<Denied>>, last: Option<Box<Denied>>) -> Result<Box<Reply>, Box<Denied>> {
     match (result, last) {
-        (Err(denied), Some(last)) if denied.member.is_none() => Err(Denied { tries: denied.tries, ..last }),
+        (Err(denied), Some(mut last)) if denied.member.is_none() => {
+            last.tries = denied.tries;
+            Err(last)
+        }
         (result, _) => result,
     }
 }
 
-fn event_of(result: &Result<Reply, Denied>) -> Event {
+fn event_of(result: &Result<Box<Reply>, Box<Denied>>) -> Event {
     match result {
         Ok(reply) => Event::Answered(reply.response.status()),
         Err(denied) => Event::Failed { reason: denied.failure.reason, sent: denied.sent },
     }
 }
 
-fn with_tries(result: Result<Reply, Denied>, attempts: u32, skipped: Option<Skip>) -> Result<Reply, Denied> {
+fn with_tries(result: Result<Box<Reply>, Box<Denied>>, attempts: u32, skipped: Option<Skip>) -> Result<Box<Reply>, Box<Denied>> {
     match result {
-        Ok(reply) => Ok(Reply { tries: Tries { attempts, skipped }, ..reply }),
+        Ok(mut reply) => {
+            reply.tries = Tries { attempts, skipped };
+            Ok(reply)
+        }
         // The last attempt may have found no endpoint.
-        Err(denied) => {
+        Err(mut denied) => {
             let attempts = attempts - 1 + denied.tries.attempts.min(1);
-            Err(Denied { tries: Tries { attempts, skipped }, ..denied })
+            denied.tries = Tries { attempts, skipped };
+            Err(denied)
         }
     }
 }

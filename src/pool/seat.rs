@@ -50,7 +50,7 @@ enum Found {
     /// None, but the pool has a queue.
     Queue(Rc<Local>),
     /// None.
-    Nothing(Denied),
+    Nothing(Box<Denied>),
 }
 
 impl SeatLayer {
@@ -110,7 +110,7 @@ impl Policy {
     }
 
     /// Waits for a place in `pool`.
-    async fn wait(&self, pool: &Local, call: &Call) -> Result<Place, Denied> {
+    async fn wait(&self, pool: &Local, call: &Call) -> Result<Place, Box<Denied>> {
         let queue = pool.queue();
         let limit = self.timeout.unwrap_or_else(|| queue.timeout());
         let deadline = tokio::time::Instant::now() + limit;
@@ -135,7 +135,7 @@ impl Policy {
         }
     }
 
-    fn no_place(&self, pool: &Local, call: &Call, reason: NoPick, now: Tick) -> Denied {
+    fn no_place(&self, pool: &Local, call: &Call, reason: NoPick, now: Tick) -> Box<Denied> {
         let name = pool.model().name.clone();
         match reason {
             NoPick::Empty => Denied::new(Reason::NoEndpoint, format!("pool {name} has no endpoint")),
@@ -160,7 +160,7 @@ impl Policy {
     }
 }
 
-fn refused(pool: &Local, refusal: Refusal, now: Tick) -> Denied {
+fn refused(pool: &Local, refusal: Refusal, now: Tick) -> Box<Denied> {
     let name = pool.model().name.clone();
     match refusal {
         Refusal::Full => Denied::new(Reason::QueueFull, format!("every slot of pool {name} and every place in its queue is taken")),
@@ -171,7 +171,7 @@ fn refused(pool: &Local, refusal: Refusal, now: Tick) -> Denied {
     .after(pool.queue().advice(now))
 }
 
-fn late(pool: &Local, limit: Duration) -> Denied {
+fn late(pool: &Local, limit: Duration) -> Box<Denied> {
     let name = pool.model().name.clone();
     let wait = pool.queue().advice(clock::now());
     Denied::new(Reason::QueueTimeout, format!("no slot of pool {name} became free within {limit:?}")).after(wait)
@@ -185,20 +185,20 @@ impl<S> Layer<S> for SeatLayer {
     }
 }
 
-impl<S> Service<Call> for Seat<S>
+impl<S> Service<Box<Call>> for Seat<S>
 where
-    S: Service<Call, Response = Reply, Error = Denied, Future: Unpin> + Clone + 'static,
+    S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + 'static,
 {
-    type Response = Reply;
-    type Error = Denied;
+    type Response = Box<Reply>;
+    type Error = Box<Denied>;
     type Future = SeatFuture<S::Future>;
 
     /// Always ready: a place depends on the call.
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut call: Call) -> Self::Future {
+    fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         match self.policy.look(&call, clock::now()) {
             Found::Place(place) => {
                 call.place = Some(place);
@@ -211,7 +211,7 @@ where
                     inner.call(call).await
                 }))
             }
-            Found::Nothing(denied) => SeatFuture::Refused(Some(Box::new(denied))),
+            Found::Nothing(denied) => SeatFuture::Refused(Some(denied)),
         }
     }
 }
@@ -221,19 +221,19 @@ pub enum SeatFuture<F> {
     /// There was one at once.
     Found(F),
     /// Waits for one.
-    Waiting(Pin<Box<dyn Future<Output = Result<Reply, Denied>>>>),
+    Waiting(Pin<Box<dyn Future<Output = Result<Box<Reply>, Box<Denied>>>>>),
     /// There is none.
     Refused(Option<Box<Denied>>),
 }
 
-impl<F: Future<Output = Result<Reply, Denied>> + Unpin> Future for SeatFuture<F> {
-    type Output = Result<Reply, Denied>;
+impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for SeatFuture<F> {
+    type Output = Result<Box<Reply>, Box<Denied>>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
             Self::Found(inner) => Pin::new(inner).poll(cx),
             Self::Waiting(inner) => inner.as_mut().poll(cx),
-            Self::Refused(denied) => denied.take().map_or(Poll::Pending, |denied| Poll::Ready(Err(*denied))),
+            Self::Refused(denied) => denied.take().map_or(Poll::Pending, |denied| Poll::Ready(Err(denied))),
         }
     }
 }

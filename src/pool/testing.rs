@@ -33,7 +33,7 @@ pub(super) fn state(policies: Policies) -> RouteState {
     RouteState::new(&route(policies), None, &BTreeMap::new(), &Arc::new(ReplayMemory::new(1024)))
 }
 
-pub(super) fn call(method: Method) -> Call {
+pub(super) fn call(method: Method) -> Box<Call> {
     let request = Request::builder().method(method).body(Upload::empty()).unwrap();
     Call::new(request, Vec::new(), None, clock::now())
 }
@@ -56,19 +56,19 @@ impl Failing {
     }
 }
 
-impl Service<Call> for Failing {
-    type Response = Reply;
-    type Error = Denied;
-    type Future = Ready<Result<Reply, Denied>>;
+impl Service<Box<Call>> for Failing {
+    type Response = Box<Reply>;
+    type Error = Box<Denied>;
+    type Future = Ready<Result<Box<Reply>, Box<Denied>>>;
 
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Denied>> {
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Call) -> Self::Future {
+    fn call(&mut self, _: Box<Call>) -> Self::Future {
         self.calls.borrow_mut().push(tokio::time::Instant::now());
         let mut reasons = self.reasons.borrow_mut();
         let (reason, sent) = if reasons.len() > 1 { reasons.pop_front() } else { reasons.front().copied() }.unwrap();
-        ready(Err(Denied { sent, tries: Tries::ONE, ..Denied::new(reason, "as told") }))
+        ready(Err(Box::new(Denied { sent, tries: Tries::ONE, ..*Denied::new(reason, "as told") })))
     }
 }

@@ -15,7 +15,7 @@ fn layer(settings: model::Retry) -> (RetryLayer, RouteState) {
     (RetryLayer::new(settings, state.budget.clone().unwrap(), &state), state)
 }
 
-async fn ask(settings: model::Retry, service: &Failing, call: Call) -> (Denied, RouteState) {
+async fn ask(settings: model::Retry, service: &Failing, call: Box<Call>) -> (Box<Denied>, RouteState) {
     let (layer, state) = layer(settings);
     (layer.layer(service.clone()).oneshot(call).await.unwrap_err(), state)
 }
