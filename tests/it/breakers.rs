@@ -130,6 +130,7 @@ async fn a_probe_whose_client_leaves_says_nothing_and_makes_room_for_another() {
     open(&lab, &mut stage, 1).await;
     for _ in 0..3 {
         let (asked, client) = probe(&lab, &mut stage).await;
+        refused(&get(&lab, "/").await, 503, "breaker_open");
         client.abort();
         asked.cancelled().await;
     }
@@ -218,8 +219,10 @@ async fn those_who_wait_follow_a_probe_that_still_streams() {
     until_running(&lab, "all", 1).await;
     let second = send(&lab, "/second");
     until_running(&lab, "all", 2).await;
+    let probe = stage.next().await;
+    assert!(stage.is_quiet(), "while the probe runs, nobody follows");
     let (say, body) = body_in_hand();
-    stage.next().await.respond(http::Response::new(body));
+    probe.respond(http::Response::new(body));
     say.send("begun").unwrap();
     let next = stage.next().await;
     assert_eq!(next.path(), "/second", "a good head is a good probe");

@@ -67,35 +67,41 @@ async fn the_fallback_serves_while_the_breakers_of_the_first_pool_are_open() {
     let lab = Lab::start(&config("{ name: all, pool: first, failover: [second], retry: off }", &pools)).await;
     // By degrees: with one breaker open already, the fallback has a share.
     let mut failures = 0;
-    while failures < 4 {
-        let mut client = send(&lab, "/");
-        tokio::select! {
-            asked = stage.recv() => {
-                asked.answer(503);
-                assert_eq!(soon(client).await.unwrap().status(), 503);
-                failures += 1;
+    soon(async {
+        while failures < 4 {
+            let mut client = send(&lab, "/");
+            tokio::select! {
+                asked = stage.recv() => {
+                    asked.answer(503);
+                    assert_eq!(soon(client).await.unwrap().status(), 503);
+                    failures += 1;
+                }
+                answer = &mut client => assert_eq!(answer.unwrap().text, "spare"),
             }
-            answer = &mut client => assert_eq!(answer.unwrap().text, "spare"),
         }
-    }
+    })
+    .await;
     // Every probe fails: the client that brought it hears so, all others are served by the fallback.
     let mut probes = 0;
     let mut served = 0;
-    while probes < 2 || served < 20 {
-        let mut client = send(&lab, "/");
-        tokio::select! {
-            asked = stage.recv() => {
-                asked.answer(503);
-                assert_eq!(soon(client).await.unwrap().status(), 503);
-                probes += 1;
-            }
-            answer = &mut client => {
-                let answer = answer.unwrap();
-                assert_eq!((answer.status(), &*answer.text), (200, "spare"));
-                served += 1;
+    soon(async {
+        while probes < 2 || served < 20 {
+            let mut client = send(&lab, "/");
+            tokio::select! {
+                asked = stage.recv() => {
+                    asked.answer(503);
+                    assert_eq!(soon(client).await.unwrap().status(), 503);
+                    probes += 1;
+                }
+                answer = &mut client => {
+                    let answer = answer.unwrap();
+                    assert_eq!((answer.status(), &*answer.text), (200, "spare"));
+                    served += 1;
+                }
             }
         }
-    }
+    })
+    .await;
     // Well again, it takes its traffic back.
     let address = lab.address();
     let clients = tokio::spawn(async move {

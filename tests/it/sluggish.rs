@@ -1,5 +1,7 @@
 //! One endpoint that is slow, or fails fast, among good ones: what it costs the clients, by strategy.
 
+#![allow(clippy::print_stdout, reason = "the figures are for people; what must hold is asserted")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
