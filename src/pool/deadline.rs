@@ -114,7 +114,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_earliest_end_travels_with_the_call() {
-        let seen = service_fn(|call: Box<Call>| std::future::ready(Ok::<_, Denied>(call.end)));
+        let seen = service_fn(|call: Box<Call>| std::future::ready(Ok::<_, Box<Denied>>(call.end)));
         let inner = DeadlineLayer::new(Duration::from_secs(1), Reason::AttemptTimeout).layer(seen);
         let outer = DeadlineLayer::new(Duration::from_secs(5), Reason::TotalTimeout).layer(inner);
         let expected = Instant::now() + Duration::from_secs(1);
