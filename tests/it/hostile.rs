@@ -176,7 +176,9 @@ async fn many_heads_that_drip_are_cut_and_keep_nobody_from_being_served() {
         assert_eq!(other.ask(request("/")).await.text, "ok");
     }
     for drip in drips {
-        assert!(soon(drip).await.unwrap().contains("408"));
+        // A client that goes on writing into a closed connection may lose the answer to the reset; cut it is.
+        let answer = soon(drip).await.unwrap();
+        assert!(answer.is_empty() || answer.contains("408"), "{answer}");
     }
 }
 
