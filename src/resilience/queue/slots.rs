@@ -87,10 +87,14 @@ impl SlotQueue {
     }
 
     /// A slot of `endpoint` may be free: to be called after every end of an attempt. One load when nobody waits.
-    pub fn freed(&self, endpoint: &Arc<Endpoint>, now: Tick) {
-        if !self.is_busy() || !endpoint.is_eligible() {
+    pub fn freed(&self, endpoint: &Endpoint, now: Tick) {
+        if !self.is_busy() {
             return;
         }
+        // As it is now: the attempt may have begun when the endpoint had other slots, or was in the pool at all.
+        let set = self.set();
+        let current = set.get(&endpoint.spec.id).filter(|known| known.serial() == endpoint.serial() && known.is_eligible());
+        let Some(endpoint) = current else { return };
         self.desk.serve(now, |want| {
             if !want.suits(endpoint) {
                 return Offer::Pass;
@@ -116,9 +120,13 @@ impl SlotQueue {
         self.desk.figures()
     }
 
+    fn set(&self) -> Arc<EndpointSet> {
+        self.set.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     /// Offers the first free slot that suits.
     fn look(&self, want: &Want, now: Tick) -> Offer<Attempt> {
-        let set = self.set.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let set = self.set();
         let suits = |endpoint: &&Arc<Endpoint>| endpoint.is_eligible() && want.suits(endpoint);
         match set.endpoints().iter().filter(suits).find_map(|endpoint| Attempt::try_begin(endpoint, now)) {
             Some(attempt) => Offer::Grant(attempt),

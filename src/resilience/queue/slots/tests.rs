@@ -78,6 +78,29 @@ fn an_endpoint_that_appears_serves_those_who_wait() {
 }
 
 #[test]
+fn a_slot_is_given_as_the_membership_has_it_when_it_is_free() {
+    let first = set(&[("grows", Some(1), &[]), ("shrinks", Some(2), &["x"]), ("goes", Some(1), &["y"])], None);
+    let queue = queue(&first, 10);
+    let grows = take(&first, "grows");
+    let shrinks = [take(&first, "shrinks"), take(&first, "shrinks")];
+    let goes = take(&first, "goes");
+    let second = set(&[("grows", Some(2), &[]), ("shrinks", Some(1), &["x"])], Some(&first));
+    let mut waits: Vec<_> = (0..2).map(|n| queue.wait(want(n, &[]), at(n)).unwrap()).collect();
+    let mut picky = ["x", "y"].map(|name| queue.wait(want(5, &[name]), at(5)).unwrap());
+    queue.follow(second.clone(), at(6));
+    let _begun = (&mut waits[0]).now_or_never().unwrap().unwrap();
+    end(&queue, grows);
+    assert!((&mut waits[1]).now_or_never().is_some(), "the endpoint has two slots now");
+    let [one, other] = shrinks;
+    end(&queue, one);
+    assert!((&mut picky[0]).now_or_never().is_none(), "the endpoint has one slot now");
+    end(&queue, other);
+    assert!((&mut picky[0]).now_or_never().is_some());
+    end(&queue, goes);
+    assert!((&mut picky[1]).now_or_never().is_none(), "the endpoint has left the pool");
+}
+
+#[test]
 fn an_unavailable_endpoint_serves_nobody() {
     let set = set(&[("a", Some(1), &[])], None);
     let queue = queue(&set, 10);
