@@ -147,7 +147,8 @@ impl Issuer for SlotQueue {
 
     fn take_back(&self, attempt: Attempt) {
         let (endpoint, now) = (attempt.endpoint().clone(), attempt.started());
-        drop(attempt);
+        // Nothing was sent: to the endpoint it is as if nobody had come.
+        attempt.withdraw();
         self.freed(&endpoint, now);
     }
 }

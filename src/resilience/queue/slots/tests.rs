@@ -101,6 +101,21 @@ fn a_slot_is_given_as_the_membership_has_it_when_it_is_free() {
 }
 
 #[test]
+fn a_grant_that_nobody_came_for_goes_to_the_next_and_is_no_attempt() {
+    let set = set(&[("a", Some(1), &[])], None);
+    let queue = queue(&set, 10);
+    let attempt = take(&set, "a");
+    let gone = queue.wait(want(0, &[]), at(0)).unwrap();
+    let next = queue.wait(want(1, &[]), at(1)).unwrap();
+    end(&queue, attempt);
+    drop(gone);
+    let _running = next.now_or_never().unwrap().unwrap();
+    let totals = set.endpoints()[0].vitals().totals();
+    // The one that `take` began counts as aborted.
+    assert_eq!((totals.attempts, totals.aborted), (2, 1));
+}
+
+#[test]
 fn an_unavailable_endpoint_serves_nobody() {
     let set = set(&[("a", Some(1), &[])], None);
     let queue = queue(&set, 10);
