@@ -70,16 +70,18 @@ impl SeatLayer {
         let queue = self.pool.queue();
         let limit = self.policy.timeout.unwrap_or_else(|| queue.timeout());
         let deadline = tokio::time::Instant::now() + limit;
+        let mut returns = false;
         loop {
             let now = clock::now();
             let required = self.policy.require.iter().chain(&call.required).cloned().collect();
-            let want = Want { required, priority: self.policy.priority, arrived: call.started };
+            let want = Want { required, priority: self.policy.priority, arrived: call.started, returns };
             let wait = queue.wait(want, now).map_err(|refusal| self.refused(refusal, now))?;
             let attempt = match tokio::time::timeout_at(deadline, wait).await {
                 Ok(granted) => granted.map_err(|refusal| self.refused(refusal, clock::now()))?,
                 Err(_) => return Err(self.late(limit)),
             };
             let now = clock::now();
+            returns = true;
             // A member that this worker has not heard of yet, or a probe that somebody else has taken: once more, at the old place in the line.
             match self.pool.member_of(attempt.endpoint()) {
                 Some(member) => {

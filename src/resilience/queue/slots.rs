@@ -22,6 +22,8 @@ pub struct Want {
     pub priority: Priority,
     /// When it came: orders equals.
     pub arrived: Tick,
+    /// Whether it has stood here and was granted what was worth nothing: it needs no free place to stand here again.
+    pub returns: bool,
 }
 
 /// The queue of a pool; shared by workers, kept over reloads.
@@ -81,9 +83,9 @@ impl SlotQueue {
     /// # Errors
     /// When every place is taken by requests at least as important.
     pub fn wait(self: &Arc<Self>, want: Want, now: Tick) -> Result<Wait<Self>, Refusal> {
-        let capacity = self.capacity.load(Relaxed) as usize;
+        let capacity = if want.returns { usize::MAX } else { self.capacity.load(Relaxed) as usize };
         let entry = Entry { priority: want.priority, arrived: want.arrived, capacity, now, want };
-        Wait::new(self, entry, |want| self.look(want, now))
+        Wait::new(self, entry, |want| self.has_slot(want), |want| self.look(want, now))
     }
 
     /// A slot of `endpoint` may be free: to be called after every end of an attempt. One load when nobody waits.
@@ -122,6 +124,10 @@ impl SlotQueue {
 
     fn set(&self) -> Arc<EndpointSet> {
         self.set.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn has_slot(&self, want: &Want) -> bool {
+        self.set().endpoints().iter().any(|endpoint| endpoint.has_slot() && endpoint.is_eligible() && want.suits(endpoint))
     }
 
     /// Offers the first free slot that suits.

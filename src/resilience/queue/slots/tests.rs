@@ -27,7 +27,7 @@ fn queue(set: &Arc<EndpointSet>, capacity: u32) -> Arc<SlotQueue> {
 }
 
 fn want(arrived: u64, required: &[&str]) -> Want {
-    Want { required: required.iter().map(|&name| name.into()).collect(), priority: 0, arrived: at(arrived) }
+    Want { required: required.iter().map(|&name| name.into()).collect(), priority: 0, arrived: at(arrived), returns: false }
 }
 
 fn take(set: &EndpointSet, id: &str) -> Attempt {
@@ -113,6 +113,34 @@ fn a_grant_that_nobody_came_for_goes_to_the_next_and_is_no_attempt() {
     let totals = set.endpoints()[0].vitals().totals();
     // The one that `take` began counts as aborted.
     assert_eq!((totals.attempts, totals.aborted), (2, 1));
+}
+
+#[test]
+fn a_full_queue_refuses_nobody_whom_a_free_slot_suits() {
+    let set = set(&[("cpu", Some(1), &[]), ("gpu", Some(1), &["gpu"])], None);
+    let queue = queue(&set, 1);
+    let _busy = take(&set, "gpu");
+    let mut picky = queue.wait(want(0, &["gpu"]), at(0)).unwrap();
+    let easy = queue.wait(want(1, &[]), at(1)).unwrap();
+    assert_eq!(easy.now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "cpu");
+    let urgent = queue.wait(Want { priority: 5, ..want(2, &[]) }, at(2)).unwrap();
+    assert_eq!(urgent.now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "cpu");
+    assert!((&mut picky).now_or_never().is_none(), "nobody had to leave for one who did not wait");
+    let _busy = take(&set, "cpu");
+    assert_eq!(queue.wait(want(3, &[]), at(3)).unwrap_err(), Refusal::Full);
+    assert_eq!((queue.figures().waiting, queue.figures().rejected_total), (1, 1));
+}
+
+#[test]
+fn one_who_returns_needs_no_free_place() {
+    let set = set(&[("a", Some(1), &[])], None);
+    let queue = queue(&set, 1);
+    let attempt = take(&set, "a");
+    let mut newcomer = queue.wait(want(5, &[]), at(5)).unwrap();
+    let mut returns = queue.wait(Want { returns: true, ..want(0, &[]) }, at(6)).unwrap();
+    end(&queue, attempt);
+    assert!((&mut newcomer).now_or_never().is_none());
+    assert!((&mut returns).now_or_never().is_some(), "it stands where it stood");
 }
 
 #[test]
