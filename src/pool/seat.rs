@@ -70,11 +70,12 @@ impl SeatLayer {
         let queue = self.pool.queue();
         let limit = self.policy.timeout.unwrap_or_else(|| queue.timeout());
         let deadline = tokio::time::Instant::now() + limit;
-        let mut returns = false;
+        let (mut returns, mut strangers) = (false, Vec::new());
         loop {
             let now = clock::now();
             let required = self.policy.require.iter().chain(&call.required).cloned().collect();
-            let want = Want { required, priority: self.policy.priority, arrived: call.started, returns };
+            let want =
+                Want { required, priority: self.policy.priority, arrived: call.started, returns, strangers: strangers.clone() };
             let wait = queue.wait(want, now).map_err(|refusal| self.refused(refusal, now))?;
             let attempt = match tokio::time::timeout_at(deadline, wait).await {
                 Ok(granted) => granted.map_err(|refusal| self.refused(refusal, clock::now()))?,
@@ -93,8 +94,8 @@ impl SeatLayer {
                     let endpoint = attempt.endpoint().clone();
                     attempt.withdraw();
                     queue.freed(&endpoint, now);
-                    // Else the same grant would come again before the worker has read its post.
-                    tokio::task::yield_now().await;
+                    // Else the same grant would come again and again, until every worker has read its post.
+                    strangers.push(endpoint.serial());
                 }
             }
         }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::endpoint::{Attempt, Endpoint, EndpointSet};
+use crate::endpoint::{Attempt, Endpoint, EndpointSet, Serial};
 use crate::kit::clock::Tick;
 use crate::model::{Priority, Queue};
 
@@ -24,6 +24,8 @@ pub struct Want {
     pub arrived: Tick,
     /// Whether it has stood here and was granted what was worth nothing: it needs no free place to stand here again.
     pub returns: bool,
+    /// Endpoints that its worker does not know any more: the queue hears of a reload after all workers.
+    pub strangers: Vec<Serial>,
 }
 
 /// The queue of a pool; shared by workers, kept over reloads.
@@ -38,6 +40,7 @@ pub struct SlotQueue {
 impl Want {
     fn suits(&self, endpoint: &Endpoint) -> bool {
         self.required.iter().all(|name| endpoint.spec.capabilities.contains(&**name))
+            && !self.strangers.contains(&endpoint.serial())
     }
 }
 
@@ -137,7 +140,7 @@ impl SlotQueue {
         match set.endpoints().iter().filter(suits).find_map(|endpoint| Attempt::try_begin(endpoint, now)) {
             Some(attempt) => Offer::Grant(attempt),
             // Who takes anything finds nothing: nobody behind will.
-            None if want.required.is_empty() => Offer::Stop,
+            None if want.required.is_empty() && want.strangers.is_empty() => Offer::Stop,
             None => Offer::Pass,
         }
     }

@@ -27,7 +27,13 @@ fn queue(set: &Arc<EndpointSet>, capacity: u32) -> Arc<SlotQueue> {
 }
 
 fn want(arrived: u64, required: &[&str]) -> Want {
-    Want { required: required.iter().map(|&name| name.into()).collect(), priority: 0, arrived: at(arrived), returns: false }
+    Want {
+        required: required.iter().map(|&name| name.into()).collect(),
+        priority: 0,
+        arrived: at(arrived),
+        returns: false,
+        strangers: Vec::new(),
+    }
 }
 
 fn take(set: &EndpointSet, id: &str) -> Attempt {
@@ -141,6 +147,23 @@ fn one_who_returns_needs_no_free_place() {
     end(&queue, attempt);
     assert!((&mut newcomer).now_or_never().is_none());
     assert!((&mut returns).now_or_never().is_some(), "it stands where it stood");
+}
+
+#[test]
+fn a_stranger_is_passed_over_for_the_next_endpoint_and_the_next_request() {
+    let set = set(&[("gone", Some(1), &[]), ("b", Some(1), &[])], None);
+    let queue = queue(&set, 10);
+    let strangers = vec![set.endpoints()[0].serial()];
+    let busy = [take(&set, "gone"), take(&set, "b")];
+    let mut first = queue.wait(Want { returns: true, strangers, ..want(0, &[]) }, at(0)).unwrap();
+    let mut second = queue.wait(want(1, &[]), at(1)).unwrap();
+    let [gone, b] = busy;
+    drop(gone);
+    queue.opened(at(2));
+    assert!((&mut first).now_or_never().is_none());
+    assert_eq!((&mut second).now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "gone");
+    end(&queue, b);
+    assert_eq!((&mut first).now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "b");
 }
 
 #[test]
