@@ -51,6 +51,8 @@ pub(super) struct Identity {
     pub(super) in_flight_before: u32,
     /// A place was taken or given back since.
     pub(super) is_touched: bool,
+    /// When the breaker said that it stays open until.
+    pub(super) open_until: Option<Tick>,
     /// Probes that the breaker has not been told the end of.
     pub(super) probes: Vec<(u64, Pass)>,
 }
@@ -273,6 +275,7 @@ impl Books {
                     attempts_before: 0,
                     in_flight_before: 0,
                     is_touched: true,
+                    open_until: None,
                     probes: Vec::new(),
                 });
                 self.identities.len() - 1

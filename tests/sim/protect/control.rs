@@ -211,7 +211,9 @@ impl Proxy {
         if settings.pool.protection.circuit_breaker.is_none() {
             // Switched off, breakers forget the probes that run.
             for endpoint in members.set.endpoints() {
-                books.identity(endpoint.serial()).probes.clear();
+                let identity = books.identity(endpoint.serial());
+                identity.probes.clear();
+                identity.open_until = None;
             }
         }
         drop(books);

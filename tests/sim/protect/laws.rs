@@ -53,6 +53,7 @@ fn endpoints_are_in_order(proxy: &Proxy, books: &mut Books) -> Law {
             ejected += usize::from(!is_available && availability.has(Cause::Ejected));
             let has_bit = !is_available && availability.has(Cause::Breaker);
             breaker_and_bit_agree(proxy, identity, has_bit, now)?;
+            breaker_stays_open_for_its_time(identity, now)?;
         }
     }
     accounts_of_the_pool_agree(proxy, books, in_flight, running)?;
@@ -180,6 +181,17 @@ fn breaker_and_bit_agree(proxy: &Proxy, identity: &Identity, has_bit: bool, now:
         if !is_due {
             return Err(format!("a breaker is {state:?} at {now:?}, and nobody probes"));
         }
+    }
+    Ok(())
+}
+
+/// A breaker that has said until when it stays open does so, unless it is switched off.
+fn breaker_stays_open_for_its_time(identity: &mut Identity, now: Tick) -> Law {
+    let wait = identity.breaker.opens_in(now).filter(|wait| !wait.is_zero());
+    match (wait, identity.open_until) {
+        (Some(wait), _) => identity.open_until = Some(now + wait),
+        (None, Some(until)) if now < until => return Err(format!("a breaker does not block at {now:?}, open until {until:?}")),
+        (None, _) => identity.open_until = None,
     }
     Ok(())
 }
