@@ -20,4 +20,5 @@ pub use guard::{Alarm, Guard, Judge, Rounds};
 pub use heal::{Webhook, WebhookError};
 pub use monitor::{CheckReport, Counters, EndpointReport, Monitor, Plan, Report, Summary, Watch, Watched};
 pub use passive::{Sample, Sampler};
+pub use schedule::{first as first_check, next as next_check};
 pub use verdict::{Change, Checked, Entry, Finding, First, HISTORY, Standing, Verdict};

@@ -114,10 +114,12 @@ impl Policy {
         let queue = pool.queue();
         let limit = self.timeout.unwrap_or_else(|| queue.timeout());
         let deadline = tokio::time::Instant::now() + limit;
+        let mut strangers = Vec::new();
         loop {
             let now = clock::now();
             let required = self.require.iter().chain(&call.required).cloned().collect();
-            let want = Want { required, priority: self.priority, arrived: call.started };
+            let (priority, arrived) = (self.priority, call.started);
+            let want = Want { required, priority, arrived, returns: !strangers.is_empty(), strangers: strangers.clone() };
             let wait = queue.wait(want, now).map_err(|refusal| refused(pool, refusal, now))?;
             let grant = match tokio::time::timeout_at(deadline, wait).await {
                 Ok(granted) => granted.map_err(|refusal| refused(pool, refusal, clock::now()))?,
@@ -130,8 +132,8 @@ impl Policy {
             let endpoint = grant.endpoint().clone();
             grant.withdraw();
             queue.freed(&endpoint, clock::now());
-            // Else the same grant would come again before the worker has read its post.
-            tokio::task::yield_now().await;
+            // Else the same grant would come again and again, until this worker has read its post.
+            strangers.push(endpoint.serial());
         }
     }
 

@@ -112,7 +112,8 @@ impl Bulkhead {
     /// When every place is taken by requests at least as important.
     pub fn wait(self: &Arc<Self>, priority: Priority, arrived: Tick, now: Tick) -> Result<Wait<Self>, Refusal> {
         let capacity = self.capacity.load(Relaxed) as usize;
-        Wait::new(self, Entry { want: (), priority, arrived, capacity, now }, |()| self.offer())
+        // Its slots suit everybody: what is free belongs to those who wait.
+        Wait::new(self, Entry { want: (), priority, arrived, capacity, now }, |()| false, |()| self.offer())
     }
 
     /// Returns how long one who was refused should stay away.

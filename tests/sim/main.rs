@@ -1,4 +1,4 @@
-//! Simulations: the real pickers and endpoints under virtual time, many machines and one seed.
+//! Simulations: the real machines under virtual time, many of them and one seed.
 //!
 //! `cargo test --test sim` runs small ones; `TIDEGATE_SIM=full` makes the experiment as large as the one it follows (see `docs/balancing.md`).
 
@@ -8,6 +8,7 @@ mod antagonist;
 mod draw;
 mod figures;
 mod prequal;
+mod protect;
 mod replica;
 mod world;
 

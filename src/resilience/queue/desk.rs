@@ -17,7 +17,7 @@ use serde::Serialize;
 use crate::kit::clock::Tick;
 use crate::model::Priority;
 
-use super::line::{Line, Pushed, Rank};
+use super::line::{Line, Rank, Trimmed};
 use super::pace::Pace;
 
 /// Why one may not wait any longer.
@@ -161,26 +161,38 @@ impl<W, G> Desk<W, G> {
 
     /// Lets one wait, then offers what is free to everybody in order: what was freed before the newcomer could be seen must not be missed,
     /// and belongs to whoever is first.
-    fn join(&self, entry: Entry<W>, offer: impl FnMut(&W) -> Offer<G>) -> Result<(Arc<Waiter<W, G>>, Rank), Refusal> {
+    ///
+    /// A full line is walked only when `suits` says that something free may suit the newcomer, who is refused if it goes to others.
+    fn join(
+        &self,
+        entry: Entry<W>,
+        suits: impl FnOnce(&W) -> bool,
+        offer: impl FnMut(&W) -> Offer<G>,
+    ) -> Result<(Arc<Waiter<W, G>>, Rank), Refusal> {
         let waiter = Arc::new(Waiter { want: entry.want, since: entry.now, stage: Mutex::new(Stage::Waiting(None)) });
         let mut inner = lock(&self.inner);
-        let rank = match inner.line.push(entry.priority, entry.arrived, entry.capacity, waiter.clone()) {
-            Pushed::Placed(rank) => rank,
-            Pushed::Displaced(rank, other) => {
-                self.counts.displaced.fetch_add(1, Relaxed);
-                other.resolve(Stage::Refused(Refusal::Displaced));
-                rank
-            }
-            Pushed::Full(_) => {
-                self.counts.rejected.fetch_add(1, Relaxed);
-                return Err(Refusal::Full);
-            }
-        };
-        self.counts.queued.fetch_add(1, Relaxed);
+        let is_full = inner.line.len() >= entry.capacity;
+        let rank = inner.line.insert(entry.priority, entry.arrived, waiter.clone());
         self.waiting.store(inner.line.len(), SeqCst);
         // Availability is written with less order than slots are.
         fence(SeqCst);
-        self.hand_out(&mut inner, entry.now, offer);
+        if !is_full || suits(&waiter.want) {
+            self.hand_out(&mut inner, entry.now, offer);
+        }
+        let trimmed = inner.line.trim(rank, entry.capacity);
+        self.waiting.store(inner.line.len(), SeqCst);
+        match trimmed {
+            Trimmed::Fits => {}
+            Trimmed::Displaced(other) => {
+                self.counts.displaced.fetch_add(1, Relaxed);
+                other.resolve(Stage::Refused(Refusal::Displaced));
+            }
+            Trimmed::Full(_) => {
+                self.counts.rejected.fetch_add(1, Relaxed);
+                return Err(Refusal::Full);
+            }
+        }
+        self.counts.queued.fetch_add(1, Relaxed);
         Ok((waiter, rank))
     }
 
@@ -257,16 +269,17 @@ impl<W, G> Waiter<W, G> {
 }
 
 impl<I: Issuer> Wait<I> {
-    /// Lets one wait at the desk of `issuer`, which offers what it has free.
+    /// Lets one wait at the desk of `issuer`, which offers what it has free, and says whether that may suit one who finds no place.
     ///
     /// # Errors
     /// When every place is taken by somebody at least as important.
     pub(crate) fn new(
         issuer: &Arc<I>,
         entry: Entry<I::Want>,
+        suits: impl FnOnce(&I::Want) -> bool,
         offer: impl FnMut(&I::Want) -> Offer<I::Grant>,
     ) -> Result<Self, Refusal> {
-        let (waiter, rank) = issuer.desk().join(entry, offer)?;
+        let (waiter, rank) = issuer.desk().join(entry, suits, offer)?;
         Ok(Self { issuer: issuer.clone(), waiter, rank })
     }
 }

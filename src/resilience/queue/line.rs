@@ -15,14 +15,14 @@ pub struct Rank {
     number: u64,
 }
 
-/// What became of one who wants to wait.
+/// What a newcomer does to a line that may have no place for it.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Pushed<T> {
-    /// There was room.
-    Placed(Rank),
+pub enum Trimmed<T> {
+    /// There is room, or the newcomer waits no more.
+    Fits,
     /// The least important one, last of its kind, had to leave for it.
-    Displaced(Rank, T),
-    /// There is no room, and nobody less important waits.
+    Displaced(T),
+    /// The newcomer had to leave: nobody less important waits.
     Full(T),
 }
 
@@ -40,21 +40,22 @@ impl<T> Default for Line<T> {
 }
 
 impl<T> Line<T> {
-    /// Lets `entry` wait when fewer than `capacity` do, or when somebody less important can leave.
-    pub fn push(&mut self, priority: Priority, arrived: Tick, capacity: usize, entry: T) -> Pushed<T> {
+    /// Lets `entry` wait, whether there is a place for it or not: [`trim`](Self::trim) is to follow.
+    pub fn insert(&mut self, priority: Priority, arrived: Tick, entry: T) -> Rank {
         let rank = Rank { priority: Reverse(priority), arrived, number: self.numbers };
         self.numbers += 1;
-        if self.entries.len() < capacity {
-            self.entries.insert(rank, entry);
-            return Pushed::Placed(rank);
+        self.entries.insert(rank, entry);
+        rank
+    }
+
+    /// Sends one away when more than `capacity` wait since the newcomer at `rank` came.
+    pub fn trim(&mut self, rank: Rank, capacity: usize) -> Trimmed<T> {
+        if self.entries.len() <= capacity || !self.entries.contains_key(&rank) {
+            return Trimmed::Fits;
         }
         match self.entries.last_entry() {
-            Some(last) if last.key().priority > rank.priority => {
-                let displaced = last.remove();
-                self.entries.insert(rank, entry);
-                Pushed::Displaced(rank, displaced)
-            }
-            _ => Pushed::Full(entry),
+            Some(last) if last.key().priority > rank.priority => Trimmed::Displaced(last.remove()),
+            _ => self.entries.remove(&rank).map_or(Trimmed::Fits, Trimmed::Full),
         }
     }
 
@@ -85,6 +86,11 @@ mod tests {
 
     use super::*;
 
+    fn push<T>(line: &mut Line<T>, priority: Priority, arrived: Tick, capacity: usize, entry: T) -> (Rank, Trimmed<T>) {
+        let rank = line.insert(priority, arrived, entry);
+        (rank, line.trim(rank, capacity))
+    }
+
     fn order<T: Copy>(line: &Line<T>) -> Vec<T> {
         line.iter().map(|(_, &entry)| entry).collect()
     }
@@ -93,7 +99,7 @@ mod tests {
     fn the_important_go_first_and_equals_in_order_of_arrival() {
         let mut line = Line::default();
         for (priority, arrived, name) in [(0, 1, 'a'), (5, 3, 'b'), (0, 0, 'c'), (-5, 0, 'd'), (5, 2, 'e'), (0, 1, 'f')] {
-            assert!(matches!(line.push(priority, Tick::from_nanos(arrived), 10, name), Pushed::Placed(_)));
+            assert_eq!(push(&mut line, priority, Tick::from_nanos(arrived), 10, name).1, Trimmed::Fits);
         }
         assert_eq!(order(&line), ['e', 'b', 'c', 'a', 'f', 'd']);
     }
@@ -102,13 +108,28 @@ mod tests {
     fn a_full_line_gives_only_to_the_more_important() {
         let mut line = Line::default();
         let now = Tick::default();
-        assert!(matches!(line.push(0, now, 2, 'a'), Pushed::Placed(_)));
-        assert!(matches!(line.push(1, now, 2, 'b'), Pushed::Placed(_)));
-        assert_eq!(line.push(0, now, 2, 'c'), Pushed::Full('c'));
-        assert!(matches!(line.push(1, now, 2, 'd'), Pushed::Displaced(_, 'a')));
-        assert_eq!(line.push(1, now, 2, 'e'), Pushed::Full('e'));
+        for (priority, capacity, name, expected) in [
+            (0, 2, 'a', Trimmed::Fits),
+            (1, 2, 'b', Trimmed::Fits),
+            (0, 2, 'c', Trimmed::Full('c')),
+            (1, 2, 'd', Trimmed::Displaced('a')),
+            (1, 2, 'e', Trimmed::Full('e')),
+            (1, 0, 'f', Trimmed::Full('f')),
+        ] {
+            assert_eq!(push(&mut line, priority, now, capacity, name).1, expected);
+        }
         assert_eq!(order(&line), ['b', 'd']);
-        assert_eq!(line.push(1, now, 0, 'f'), Pushed::Full('f'));
+    }
+
+    #[test]
+    fn a_newcomer_that_waits_no_more_sends_nobody_away() {
+        let mut line = Line::default();
+        let now = Tick::default();
+        push(&mut line, 0, now, 1, 'a');
+        let rank = line.insert(5, now, 'b');
+        line.remove(rank);
+        assert_eq!(line.trim(rank, 0), Trimmed::Fits);
+        assert_eq!(order(&line), ['a']);
     }
 
     proptest! {
@@ -125,16 +146,17 @@ mod tests {
                     }
                     continue;
                 }
-                match line.push(priority, Tick::from_nanos(arrived), capacity, (priority, arrived, number)) {
-                    Pushed::Placed(rank) => { ranks.push(rank); inside.push((priority, arrived, number)); }
-                    Pushed::Displaced(rank, gone) => {
+                let (rank, trimmed) = push(&mut line, priority, Tick::from_nanos(arrived), capacity, (priority, arrived, number));
+                match trimmed {
+                    Trimmed::Fits => { ranks.push(rank); inside.push((priority, arrived, number)); }
+                    Trimmed::Displaced(gone) => {
                         prop_assert!(gone.0 < priority);
                         prop_assert!(inside.iter().all(|entry| entry.0 >= gone.0));
                         ranks.push(rank);
                         inside.retain(|&entry| entry != gone);
                         inside.push((priority, arrived, number));
                     }
-                    Pushed::Full(_) => prop_assert!(inside.iter().all(|entry| entry.0 >= priority)),
+                    Trimmed::Full(_) => prop_assert!(inside.iter().all(|entry| entry.0 >= priority)),
                 }
                 prop_assert!(line.len() <= capacity);
                 inside.sort_by_key(|&(priority, arrived, number)| (Reverse(priority), arrived, number));

@@ -12,6 +12,6 @@ mod slots;
 
 pub use desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait};
 pub use grant::Grant;
-pub use line::{Line, Pushed, Rank};
+pub use line::{Line, Rank, Trimmed};
 pub use pace::Pace;
 pub use slots::{SlotQueue, Want};

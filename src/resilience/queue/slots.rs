@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use crate::endpoint::{Endpoint, EndpointSet};
+use crate::endpoint::{Endpoint, EndpointSet, Serial};
 use crate::kit::clock::Tick;
 use crate::model::{Priority, Queue};
 use crate::resilience::breaker::Breaker;
@@ -24,6 +24,10 @@ pub struct Want {
     pub priority: Priority,
     /// When it came: orders equals.
     pub arrived: Tick,
+    /// Whether it has stood here and was granted what was worth nothing: it needs no free place to stand here again.
+    pub returns: bool,
+    /// Endpoints that its worker does not know any more: the queue hears of a reload after all workers.
+    pub strangers: Vec<Serial>,
 }
 
 /// The queue of a pool; shared by workers, kept over reloads.
@@ -51,6 +55,7 @@ impl Members {
 impl Want {
     fn suits(&self, endpoint: &Endpoint) -> bool {
         self.required.iter().all(|name| endpoint.spec.capabilities.contains(&**name))
+            && !self.strangers.contains(&endpoint.serial())
     }
 }
 
@@ -96,21 +101,22 @@ impl SlotQueue {
     /// # Errors
     /// When every place is taken by requests at least as important.
     pub fn wait(self: &Arc<Self>, want: Want, now: Tick) -> Result<Wait<Self>, Refusal> {
-        let capacity = self.capacity.load(Relaxed) as usize;
+        let capacity = if want.returns { usize::MAX } else { self.capacity.load(Relaxed) as usize };
         let entry = Entry { priority: want.priority, arrived: want.arrived, capacity, now, want };
         let mut look = self.look(now);
-        Wait::new(self, entry, |want| look(want))
+        Wait::new(self, entry, |want| self.has_slot(want), |want| look(want))
     }
 
     /// A slot of `endpoint` may be free: to be called after every end of an attempt. One load when nobody waits.
-    pub fn freed(&self, endpoint: &Arc<Endpoint>, now: Tick) {
-        if !self.is_busy() || !endpoint.is_eligible() {
+    pub fn freed(&self, endpoint: &Endpoint, now: Tick) {
+        if !self.is_busy() {
             return;
         }
         // As it is described now: one that has left has no slot to give, and one that has changed may have fewer than when the attempt began.
         let members = self.members();
         let Some(index) = members.set.index_of(&endpoint.spec.id) else { return };
-        let Some(known) = members.set.endpoints().get(index).filter(|known| known.serial() == endpoint.serial()) else { return };
+        let is_current = |known: &&Arc<Endpoint>| known.serial() == endpoint.serial() && known.is_eligible();
+        let Some(known) = members.set.endpoints().get(index).filter(is_current) else { return };
         self.desk.serve(now, |want| {
             if !want.suits(known) {
                 return Offer::Pass;
@@ -142,6 +148,11 @@ impl SlotQueue {
         self.members.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    fn has_slot(&self, want: &Want) -> bool {
+        let suits = |endpoint: &Arc<Endpoint>| endpoint.has_slot() && endpoint.is_eligible() && want.suits(endpoint);
+        self.members().set.endpoints().iter().any(suits)
+    }
+
     /// Returns what offers each in turn the first free slot that suits.
     fn look(&self, now: Tick) -> impl FnMut(&Want) -> Offer<Grant> + use<> {
         let members = self.members();
@@ -155,6 +166,7 @@ impl SlotQueue {
             let mut suited = members.set.endpoints().iter().enumerate().filter(suits);
             match suited.find_map(|(index, _)| members.take(index, now)) {
                 Some(grant) => Offer::Grant(grant),
+                None if !want.strangers.is_empty() => Offer::Pass,
                 // Who takes anything finds nothing: nobody behind will.
                 None if want.required.is_empty() => Offer::Stop,
                 None => {
@@ -176,6 +188,7 @@ impl Issuer for SlotQueue {
 
     fn take_back(&self, grant: Grant) {
         let (endpoint, now) = (grant.endpoint().clone(), grant.since());
+        // Nothing was sent: to the endpoint it is as if nobody had come.
         grant.withdraw();
         self.freed(&endpoint, now);
     }

@@ -28,7 +28,13 @@ fn queue(set: &Arc<EndpointSet>, capacity: u32) -> Arc<SlotQueue> {
 }
 
 fn want(arrived: u64, required: &[&str]) -> Want {
-    Want { required: required.iter().map(|&name| name.into()).collect(), priority: 0, arrived: at(arrived) }
+    Want {
+        required: required.iter().map(|&name| name.into()).collect(),
+        priority: 0,
+        arrived: at(arrived),
+        returns: false,
+        strangers: Vec::new(),
+    }
 }
 
 fn take(set: &EndpointSet, id: &str) -> Attempt {
@@ -76,6 +82,89 @@ fn an_endpoint_that_appears_serves_those_who_wait() {
     let wait = queue.wait(want(0, &[]), at(0)).unwrap();
     queue.follow(set(&[("new", None, &[])], Some(&empty)), Vec::new(), at(1));
     assert_eq!(wait.now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "new");
+}
+
+#[test]
+fn a_slot_is_given_as_the_membership_has_it_when_it_is_free() {
+    let first = set(&[("grows", Some(1), &[]), ("shrinks", Some(2), &["x"]), ("goes", Some(1), &["y"])], None);
+    let queue = queue(&first, 10);
+    let grows = take(&first, "grows");
+    let shrinks = [take(&first, "shrinks"), take(&first, "shrinks")];
+    let goes = take(&first, "goes");
+    let second = set(&[("grows", Some(2), &[]), ("shrinks", Some(1), &["x"])], Some(&first));
+    let mut waits: Vec<_> = (0..2).map(|n| queue.wait(want(n, &[]), at(n)).unwrap()).collect();
+    let mut picky = ["x", "y"].map(|name| queue.wait(want(5, &[name]), at(5)).unwrap());
+    queue.follow(second.clone(), Vec::new(), at(6));
+    let _begun = (&mut waits[0]).now_or_never().unwrap().unwrap();
+    end(&queue, grows);
+    assert!((&mut waits[1]).now_or_never().is_some(), "the endpoint has two slots now");
+    let [one, other] = shrinks;
+    end(&queue, one);
+    assert!((&mut picky[0]).now_or_never().is_none(), "the endpoint has one slot now");
+    end(&queue, other);
+    assert!((&mut picky[0]).now_or_never().is_some());
+    end(&queue, goes);
+    assert!((&mut picky[1]).now_or_never().is_none(), "the endpoint has left the pool");
+}
+
+#[test]
+fn a_grant_that_nobody_came_for_goes_to_the_next_and_is_no_attempt() {
+    let set = set(&[("a", Some(1), &[])], None);
+    let queue = queue(&set, 10);
+    let attempt = take(&set, "a");
+    let gone = queue.wait(want(0, &[]), at(0)).unwrap();
+    let next = queue.wait(want(1, &[]), at(1)).unwrap();
+    end(&queue, attempt);
+    drop(gone);
+    let _running = next.now_or_never().unwrap().unwrap();
+    let totals = set.endpoints()[0].vitals().totals();
+    // The one that `take` began counts as aborted.
+    assert_eq!((totals.attempts, totals.aborted), (2, 1));
+}
+
+#[test]
+fn a_full_queue_refuses_nobody_whom_a_free_slot_suits() {
+    let set = set(&[("cpu", Some(1), &[]), ("gpu", Some(1), &["gpu"])], None);
+    let queue = queue(&set, 1);
+    let _busy = take(&set, "gpu");
+    let mut picky = queue.wait(want(0, &["gpu"]), at(0)).unwrap();
+    let easy = queue.wait(want(1, &[]), at(1)).unwrap();
+    assert_eq!(easy.now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "cpu");
+    let urgent = queue.wait(Want { priority: 5, ..want(2, &[]) }, at(2)).unwrap();
+    assert_eq!(urgent.now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "cpu");
+    assert!((&mut picky).now_or_never().is_none(), "nobody had to leave for one who did not wait");
+    let _busy = take(&set, "cpu");
+    assert_eq!(queue.wait(want(3, &[]), at(3)).unwrap_err(), Refusal::Full);
+    assert_eq!((queue.figures().waiting, queue.figures().rejected_total), (1, 1));
+}
+
+#[test]
+fn one_who_returns_needs_no_free_place() {
+    let set = set(&[("a", Some(1), &[])], None);
+    let queue = queue(&set, 1);
+    let attempt = take(&set, "a");
+    let mut newcomer = queue.wait(want(5, &[]), at(5)).unwrap();
+    let mut returns = queue.wait(Want { returns: true, ..want(0, &[]) }, at(6)).unwrap();
+    end(&queue, attempt);
+    assert!((&mut newcomer).now_or_never().is_none());
+    assert!((&mut returns).now_or_never().is_some(), "it stands where it stood");
+}
+
+#[test]
+fn a_stranger_is_passed_over_for_the_next_endpoint_and_the_next_request() {
+    let set = set(&[("gone", Some(1), &[]), ("b", Some(1), &[])], None);
+    let queue = queue(&set, 10);
+    let strangers = vec![set.endpoints()[0].serial()];
+    let busy = [take(&set, "gone"), take(&set, "b")];
+    let mut first = queue.wait(Want { returns: true, strangers, ..want(0, &[]) }, at(0)).unwrap();
+    let mut second = queue.wait(want(1, &[]), at(1)).unwrap();
+    let [gone, b] = busy;
+    drop(gone);
+    queue.opened(at(2));
+    assert!((&mut first).now_or_never().is_none());
+    assert_eq!((&mut second).now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "gone");
+    end(&queue, b);
+    assert_eq!((&mut first).now_or_never().unwrap().unwrap().endpoint().spec.id.as_str(), "b");
 }
 
 #[test]

@@ -1,0 +1,351 @@
+//! What the simulation writes down by itself of all that it lets the machines do, so that their own figures can be held against it.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tidegate::endpoint::{EndpointSet, Serial, State};
+use tidegate::kit::clock::Tick;
+use tidegate::model::{self, Outcome, Priority, Side};
+use tidegate::resilience::breaker::{Breaker, Pass};
+
+use super::lab::Flag;
+
+/// The window of budgets.
+const WINDOW: Duration = Duration::from_secs(10);
+
+/// All books.
+#[derive(Default)]
+pub(super) struct Books {
+    /// Every identity that an endpoint ever had, those that have left the pool included.
+    pub(super) identities: Vec<Identity>,
+    places: HashMap<Serial, usize>,
+    /// Those who wait for a slot of the pool.
+    pub(super) queue: Line,
+    /// Those who wait for a slot of the bulkhead.
+    pub(super) hull: Line,
+    /// Slots of the bulkhead that are held, and how others ended.
+    pub(super) slots: Account,
+    /// How many the bulkhead had admitted after the event before.
+    pub(super) admitted_before: u64,
+    pub(super) requests: Account,
+    pub(super) retries: Spending,
+    pub(super) hedges: Spending,
+    pub(super) counts: Counts,
+    /// The first breach that was seen in passing.
+    pub(super) breach: Option<String>,
+}
+
+/// What was done with one identity of an endpoint.
+pub(super) struct Identity {
+    pub(super) state: Arc<State>,
+    pub(super) breaker: Arc<Breaker>,
+    /// The most slots that a membership gives it which anybody still goes by; 0 when none has it.
+    pub(super) limit: u32,
+    /// Whether the newest membership has it.
+    pub(super) is_member: bool,
+    pub(super) account: Account,
+    /// Attempts that the machine had counted when it was last looked at.
+    pub(super) attempts_before: u64,
+    /// Slots taken after the event before.
+    pub(super) in_flight_before: u32,
+    /// A place was taken or given back since.
+    pub(super) is_touched: bool,
+    /// When the breaker said that it stays open until.
+    pub(super) open_until: Option<Tick>,
+    /// Probes that the breaker has not been told the end of.
+    pub(super) probes: Vec<(u64, Pass)>,
+}
+
+/// Begun = completed + failed + aborted + running.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Account {
+    pub(super) running: u64,
+    pub(super) completed: u64,
+    pub(super) failed: u64,
+    pub(super) aborted: u64,
+}
+
+/// How something ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Completed,
+    Failed,
+    Aborted,
+}
+
+/// Those who wait in one queue.
+#[derive(Default)]
+pub(super) struct Line {
+    pub(super) waiting: BTreeMap<u64, Waiting>,
+    /// How many waited after the event before.
+    pub(super) length_before: u64,
+    /// Those who had a grant that was worth nothing, and stand again at their old places.
+    pub(super) returned: u64,
+    numbers: u64,
+}
+
+/// One who waits.
+pub(super) struct Waiting {
+    pub(super) required: u8,
+    pub(super) priority: Priority,
+    pub(super) arrived: Tick,
+    pub(super) deadline: Tick,
+    pub(super) flag: Arc<Flag>,
+    /// It passes over endpoints that others take.
+    pub(super) has_strangers: bool,
+    /// Its flag was seen up.
+    pub(super) is_called: bool,
+    /// When that was seen, one who should have been called first was still in the line.
+    pub(super) overtook: bool,
+    /// When that was seen, a less important one was still in the line.
+    pub(super) spared: bool,
+}
+
+/// Requests and extra attempts of the last ten seconds.
+#[derive(Default)]
+pub(super) struct Spending {
+    requests: VecDeque<Tick>,
+    spent: VecDeque<Tick>,
+}
+
+/// What the seeds are meant to reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    /// An event.
+    Events,
+    /// A request.
+    Requests,
+    /// A client left.
+    Left,
+    /// One came to wait for a slot of the pool.
+    Queued,
+    /// One got what it waited for.
+    Granted,
+    /// One found a queue full.
+    Refused,
+    /// One had to leave a queue for a more important one.
+    Displaced,
+    /// One waited for a slot too long.
+    Late,
+    /// A grant was of an endpoint that the worker did not know.
+    Strangers,
+    /// A retry.
+    Retries,
+    /// A hedge.
+    Hedges,
+    /// A probe of a half-open breaker.
+    Probes,
+    /// A breaker opened.
+    Openings,
+    /// An endpoint was ejected.
+    Ejections,
+    /// Health checks took an endpoint down.
+    Downs,
+    /// A reload.
+    Reloads,
+    /// A leap of the clock.
+    Leaps,
+    /// A truncated answer.
+    Truncated,
+    /// A timeout of the first byte, an attempt or a request.
+    Timeouts,
+    /// The queue was looked at while somebody waited and the guard owed nothing.
+    Watched,
+}
+
+/// How often each was reached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Counts([u64; Seen::ALL.len()]);
+
+impl Account {
+    pub(super) const fn begin(&mut self) {
+        self.running += 1;
+    }
+
+    pub(super) const fn end(&mut self, end: End) {
+        self.running -= 1;
+        match end {
+            End::Completed => self.completed += 1,
+            End::Failed => self.failed += 1,
+            End::Aborted => self.aborted += 1,
+        }
+    }
+
+    pub(super) const fn begun(self) -> u64 {
+        self.running + self.completed + self.failed + self.aborted
+    }
+}
+
+impl End {
+    /// Returns how an attempt counts that ended with `outcome`, whose answer was a failure by its status or not.
+    pub(super) fn of(outcome: Outcome, is_failure: bool) -> Self {
+        match outcome {
+            Outcome::Completed if is_failure => Self::Failed,
+            Outcome::Completed => Self::Completed,
+            Outcome::Failed(reason) | Outcome::Truncated(reason) if reason.side() == Side::Endpoint => Self::Failed,
+            Outcome::Failed(_) | Outcome::Truncated(_) | Outcome::Aborted => Self::Aborted,
+        }
+    }
+}
+
+impl Line {
+    /// Writes down one who waits, and returns its number.
+    pub(super) fn enter(&mut self, waiting: Waiting) -> u64 {
+        self.numbers += 1;
+        self.waiting.insert(self.numbers, waiting);
+        self.numbers
+    }
+
+    /// Returns how many are really in the line: those who were called have left it.
+    pub(super) fn length(&self) -> u64 {
+        self.waiting.values().filter(|waiting| !waiting.flag.is_up()).count() as u64
+    }
+
+    /// Returns how many were called and do not know yet.
+    pub(super) fn called(&self) -> u64 {
+        self.waiting.len() as u64 - self.length()
+    }
+
+    /// Notes who was called by the last event, and at whose expense.
+    pub(super) fn note_calls(&mut self) {
+        if self.waiting.values().all(|waiting| waiting.is_called || !waiting.flag.is_up()) {
+            return;
+        }
+        let still = self.waiting.values().filter(|waiting| !waiting.flag.is_up() && !waiting.has_strangers);
+        let still: Vec<_> = still.map(Waiting::rank).collect();
+        for waiting in self.waiting.values_mut().filter(|waiting| !waiting.is_called && waiting.flag.is_up()) {
+            waiting.is_called = true;
+            let (required, priority, arrived) = waiting.rank();
+            let comes_first = |other: &(u8, Priority, Tick)| other.1 > priority || other.1 == priority && other.2 < arrived;
+            // Whatever suits this one would have suited the other.
+            waiting.overtook = still.iter().any(|other| other.0 & !required == 0 && comes_first(other));
+            waiting.spared = still.iter().any(|other| other.1 < priority);
+        }
+    }
+}
+
+impl Waiting {
+    const fn rank(&self) -> (u8, Priority, Tick) {
+        (self.required, self.priority, self.arrived)
+    }
+}
+
+impl Spending {
+    pub(super) fn note_request(&mut self, now: Tick) {
+        self.requests.push_back(now);
+    }
+
+    /// Notes an extra attempt that was granted.
+    ///
+    /// # Errors
+    /// When the requests of the last ten seconds do not pay for it.
+    pub(super) fn note_spent(&mut self, settings: &model::Budget, now: Tick) -> Result<(), String> {
+        self.spent.push_back(now);
+        for times in [&mut self.requests, &mut self.spent] {
+            while times.front().is_some_and(|&time| time + WINDOW <= now) {
+                times.pop_front();
+            }
+        }
+        let (requests, spent) = (self.requests.len(), self.spent.len());
+        let allowance = settings.ratio * requests as f64 + 10.0 * f64::from(settings.min_per_second);
+        if spent as f64 > allowance + 1e-9 {
+            return Err(format!("{spent} extra attempts in ten seconds of {requests} requests, {settings:?}"));
+        }
+        Ok(())
+    }
+}
+
+impl Books {
+    /// Opens a book for every endpoint of `set` that has none.
+    pub(super) fn open(&mut self, set: &EndpointSet, breakers: &[Arc<Breaker>]) {
+        for identity in &mut self.identities {
+            identity.is_member = false;
+        }
+        for (endpoint, breaker) in set.endpoints().iter().zip(breakers) {
+            let place = *self.places.entry(endpoint.serial()).or_insert_with(|| {
+                self.identities.push(Identity {
+                    state: endpoint.state.clone(),
+                    breaker: breaker.clone(),
+                    limit: 0,
+                    is_member: false,
+                    account: Account::default(),
+                    attempts_before: 0,
+                    in_flight_before: 0,
+                    is_touched: true,
+                    open_until: None,
+                    probes: Vec::new(),
+                });
+                self.identities.len() - 1
+            });
+            self.identities[place].is_member = true;
+        }
+    }
+
+    /// Takes the memberships that anybody goes by.
+    pub(super) fn limit<'a>(&mut self, sets: impl Iterator<Item = &'a EndpointSet>) {
+        for identity in &mut self.identities {
+            identity.limit = 0;
+        }
+        for endpoint in sets.flat_map(EndpointSet::endpoints) {
+            let slots = endpoint.spec.max_connections.unwrap_or(u32::MAX);
+            let identity = self.identity(endpoint.serial());
+            identity.limit = identity.limit.max(slots);
+        }
+    }
+
+    pub(super) fn identity(&mut self, serial: Serial) -> &mut Identity {
+        let place = self.places[&serial];
+        &mut self.identities[place]
+    }
+
+    /// Keeps the first breach.
+    pub(super) fn note<T>(&mut self, result: Result<T, String>) {
+        if let Err(breach) = result {
+            self.breach.get_or_insert(breach);
+        }
+    }
+}
+
+impl Seen {
+    pub(super) const ALL: [Self; 20] = [
+        Self::Events,
+        Self::Requests,
+        Self::Left,
+        Self::Queued,
+        Self::Granted,
+        Self::Refused,
+        Self::Displaced,
+        Self::Late,
+        Self::Strangers,
+        Self::Retries,
+        Self::Hedges,
+        Self::Probes,
+        Self::Openings,
+        Self::Ejections,
+        Self::Downs,
+        Self::Reloads,
+        Self::Leaps,
+        Self::Truncated,
+        Self::Timeouts,
+        Self::Watched,
+    ];
+}
+
+impl Counts {
+    pub(super) fn note(&mut self, seen: Seen) {
+        self.add(seen, 1);
+    }
+
+    pub(super) fn add(&mut self, seen: Seen, count: u64) {
+        self.0[seen as usize] += count;
+    }
+
+    pub(super) fn of(&self, seen: Seen) -> u64 {
+        self.0[seen as usize]
+    }
+
+    pub(super) fn add_all(&mut self, other: &Self) {
+        Seen::ALL.into_iter().for_each(|seen| self.add(seen, other.of(seen)));
+    }
+}
