@@ -30,8 +30,8 @@ pub(super) struct ReplyBody {
 enum Content {
     /// Made here, in one piece.
     Made(Option<Bytes>),
-    /// An endpoint's.
-    Passed(Download),
+    /// An endpoint's; boxed, because hyper moves a body several times.
+    Passed(Box<Download>),
     /// Cut: what is missing was not sent.
     Cut(Cut),
 }
@@ -45,8 +45,8 @@ impl ReplyBody {
         Self::new(Content::Made(content), Some(record))
     }
 
-    pub(super) const fn passed(download: Download, record: Box<Record>) -> Self {
-        Self::new(Content::Passed(download), Some(record))
+    pub(super) fn passed(download: Download, record: Box<Record>) -> Self {
+        Self::new(Content::Passed(Box::new(download)), Some(record))
     }
 
     /// A body whose request goes on elsewhere, and is recorded there.
@@ -78,7 +78,7 @@ impl ReplyBody {
         }
         match &mut self.content {
             Content::Made(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
-            Content::Passed(download) => Pin::new(download).poll_frame(cx),
+            Content::Passed(download) => Pin::new(&mut **download).poll_frame(cx),
             Content::Cut(cut) => Poll::Ready(Some(Err(*cut))),
         }
     }

@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied, Reply};
+use super::call::{Answer, Answering, Call, Denied, Reply};
 use crate::kit::clock;
 use crate::model::{Priority, Reason};
 use crate::resilience::bulkhead::{self, Slot};
@@ -96,11 +96,11 @@ pub enum BulkheadFuture<F> {
     /// Has a slot.
     Inside(F, Option<Slot>),
     /// Waits for one.
-    Waiting(Pin<Box<dyn Future<Output = Result<Box<Reply>, Box<Denied>>>>>),
+    Waiting(Answering),
 }
 
-impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for BulkheadFuture<F> {
-    type Output = Result<Box<Reply>, Box<Denied>>;
+impl<F: Future<Output = Answer> + Unpin> Future for BulkheadFuture<F> {
+    type Output = Answer;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
@@ -116,7 +116,7 @@ impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for Bul
     }
 }
 
-fn keep(mut result: Result<Box<Reply>, Box<Denied>>, slot: Slot) -> Result<Box<Reply>, Box<Denied>> {
+fn keep(mut result: Answer, slot: Slot) -> Answer {
     match &mut result {
         Ok(reply) => reply.response.body_mut().hold(slot),
         Err(_) => slot.failed(),

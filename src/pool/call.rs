@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -166,6 +168,12 @@ pub struct Reply {
     /// How often it was tried.
     pub tries: Tries,
 }
+
+/// What becomes of a call; boxed, because every layer moves it.
+pub type Answer = Result<Box<Reply>, Box<Denied>>;
+
+/// A call on its way.
+pub(super) type Answering = Pin<Box<dyn Future<Output = Answer>>>;
 
 /// Why there is no response.
 pub struct Denied {

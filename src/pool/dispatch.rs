@@ -1,8 +1,6 @@
 //! The bottom of the stack: sends the request to the member whose place it has, and ties the response to what it uses.
 
 use std::borrow::Cow;
-use std::future::Future;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
@@ -10,7 +8,7 @@ use http::header::HOST;
 use http::{HeaderMap, Response, StatusCode};
 use tower::Service;
 
-use super::call::{Call, Denied, Reply, Tries};
+use super::call::{Answer, Answering, Call, Denied, Reply, Tries};
 use super::download::{Download, Held};
 use super::place::Place;
 use super::retry::asked;
@@ -34,7 +32,7 @@ impl Dispatch {
 impl Service<Box<Call>> for Dispatch {
     type Response = Box<Reply>;
     type Error = Box<Denied>;
-    type Future = Pin<Box<dyn Future<Output = Result<Box<Reply>, Box<Denied>>>>>;
+    type Future = Answering;
 
     /// Always ready: the place has been found.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
@@ -53,7 +51,7 @@ impl Service<Box<Call>> for Dispatch {
     }
 }
 
-async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) -> Result<Box<Reply>, Box<Denied>> {
+async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) -> Answer {
     let Call { mut request, started, end, .. } = *call;
     let member = place.member().clone();
     if let Some(host) = &member.host {

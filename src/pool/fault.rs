@@ -11,26 +11,31 @@ use std::task::{Context, Poll};
 use fastrand::Rng;
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied, Reply};
+use super::call::{Answer, Answering, Call, Denied, Reply};
 use crate::model::Reason;
 use crate::resilience::fault::{End, Injection, Switch};
 
 /// Puts a [`Fault`] around a service.
 #[derive(Clone, Debug)]
-pub struct FaultLayer(Rc<Arc<Switch>>);
+pub struct FaultLayer(Rc<Policy>);
+
+/// Behind an `Rc`, so that a request does not count itself where all workers look.
+#[derive(Debug)]
+struct Policy {
+    switch: Arc<Switch>,
+}
 
 /// Injects faults.
 #[derive(Clone, Debug)]
 pub struct Fault<S> {
     inner: S,
-    /// In an `Rc`, so that a request does not count itself where all workers look.
-    switch: Rc<Arc<Switch>>,
+    policy: Rc<Policy>,
 }
 
 impl FaultLayer {
     /// Injects what `switch` says.
     pub(super) fn new(switch: Arc<Switch>) -> Self {
-        Self(Rc::new(switch))
+        Self(Rc::new(Policy { switch }))
     }
 }
 
@@ -38,7 +43,7 @@ impl<S> Layer<S> for FaultLayer {
     type Service = Fault<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        Fault { inner, switch: self.0.clone() }
+        Fault { inner, policy: self.0.clone() }
     }
 }
 
@@ -55,7 +60,7 @@ where
     }
 
     fn call(&mut self, call: Box<Call>) -> Self::Future {
-        let injection = if self.switch.is_on() { self.switch.draw(call.started, &mut Rng::new()) } else { None };
+        let injection = if self.policy.switch.is_on() { self.policy.switch.draw(call.started, &mut Rng::new()) } else { None };
         match injection {
             None => FaultFuture::Healthy(self.inner.call(call)),
             Some(injection) => FaultFuture::Faulty(Box::pin(inject(self.inner.clone(), call, injection))),
@@ -63,7 +68,7 @@ where
     }
 }
 
-async fn inject<S>(mut inner: S, call: Box<Call>, injection: Injection) -> Result<Box<Reply>, Box<Denied>>
+async fn inject<S>(mut inner: S, call: Box<Call>, injection: Injection) -> Answer
 where
     S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>>,
 {
@@ -95,11 +100,11 @@ pub enum FaultFuture<F> {
     /// Nothing is done to it.
     Healthy(F),
     /// Something is.
-    Faulty(Pin<Box<dyn Future<Output = Result<Box<Reply>, Box<Denied>>>>>),
+    Faulty(Answering),
 }
 
-impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for FaultFuture<F> {
-    type Output = Result<Box<Reply>, Box<Denied>>;
+impl<F: Future<Output = Answer> + Unpin> Future for FaultFuture<F> {
+    type Output = Answer;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {

@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 use tokio::time::Sleep;
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied, Reply, Terms, Trying};
+use super::call::{Answer, Call, Denied, Reply, Terms, Trying};
 use super::route_state::RouteState;
 use super::spare::Spare;
 use crate::kit::clock::{self, Tick};
@@ -122,7 +122,7 @@ impl<S> Future for HedgeFuture<S>
 where
     S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + Unpin,
 {
-    type Output = Result<Box<Reply>, Box<Denied>>;
+    type Output = Answer;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();

@@ -14,7 +14,7 @@ use std::time::Duration;
 use http_body_util::BodyExt;
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied, Reply, Terms};
+use super::call::{Answer, Call, Denied, Reply, Terms};
 use super::dispatch::Dispatch;
 use super::route_state::RouteState;
 use super::seat::Seat;
@@ -94,8 +94,8 @@ pub struct MirrorFuture<F> {
     copy: Option<Box<(Spare, Terms, Rc<Policy>)>>,
 }
 
-impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for MirrorFuture<F> {
-    type Output = Result<Box<Reply>, Box<Denied>>;
+impl<F: Future<Output = Answer> + Unpin> Future for MirrorFuture<F> {
+    type Output = Answer;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();

@@ -17,7 +17,7 @@ use http::header::RETRY_AFTER;
 use tokio::time::{Instant, Sleep};
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied, Reply, Terms, Tries};
+use super::call::{Answer, Call, Denied, Reply, Terms, Tries};
 use super::route_state::RouteState;
 use super::spare::Spare;
 use crate::kit::clock;
@@ -110,7 +110,7 @@ enum Stage<F> {
 
 impl Running {
     /// The attempt has ended so, and another one follows.
-    fn go_on(&mut self, result: Result<Box<Reply>, Box<Denied>>) {
+    fn go_on(&mut self, result: Answer) {
         let member = match result {
             Ok(reply) => {
                 reply.response.into_body().discard();
@@ -162,7 +162,7 @@ impl<S> Future for RetryFuture<S>
 where
     S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + Unpin,
 {
-    type Output = Result<Box<Reply>, Box<Denied>>;
+    type Output = Answer;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
@@ -202,7 +202,7 @@ where
 }
 
 /// When no endpoint was left for another attempt, what the one before said tells more.
-fn tell_the_attempt(result: Result<Box<Reply>, Box<Denied>>, last: Option<Box<Denied>>) -> Result<Box<Reply>, Box<Denied>> {
+fn tell_the_attempt(result: Answer, last: Option<Box<Denied>>) -> Answer {
     match (result, last) {
         (Err(denied), Some(mut last)) if denied.member.is_none() => {
             last.tries = denied.tries;
@@ -212,14 +212,14 @@ fn tell_the_attempt(result: Result<Box<Reply>, Box<Denied>>, last: Option<Box<De
     }
 }
 
-fn event_of(result: &Result<Box<Reply>, Box<Denied>>) -> Event {
+fn event_of(result: &Answer) -> Event {
     match result {
         Ok(reply) => Event::Answered(reply.response.status()),
         Err(denied) => Event::Failed { reason: denied.failure.reason, sent: denied.sent },
     }
 }
 
-fn with_tries(result: Result<Box<Reply>, Box<Denied>>, attempts: u32, skipped: Option<Skip>) -> Result<Box<Reply>, Box<Denied>> {
+fn with_tries(result: Answer, attempts: u32, skipped: Option<Skip>) -> Answer {
     match result {
         Ok(mut reply) => {
             reply.tries = Tries { attempts, skipped };

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tower::{Layer, Service};
 
-use super::call::{Call, Denied, Reply};
+use super::call::{Answer, Answering, Call, Denied, Reply};
 use super::local::Local;
 use super::place::Place;
 use super::tiers::Tiers;
@@ -223,13 +223,13 @@ pub enum SeatFuture<F> {
     /// There was one at once.
     Found(F),
     /// Waits for one.
-    Waiting(Pin<Box<dyn Future<Output = Result<Box<Reply>, Box<Denied>>>>>),
+    Waiting(Answering),
     /// There is none.
     Refused(Option<Box<Denied>>),
 }
 
-impl<F: Future<Output = Result<Box<Reply>, Box<Denied>>> + Unpin> Future for SeatFuture<F> {
-    type Output = Result<Box<Reply>, Box<Denied>>;
+impl<F: Future<Output = Answer> + Unpin> Future for SeatFuture<F> {
+    type Output = Answer;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {

@@ -11,7 +11,7 @@ use http::{Method, Request};
 use tower::Service;
 
 use super::RouteState;
-use super::call::{Call, Denied, Reply, Tries};
+use super::call::{Answer, Call, Denied, Reply, Tries};
 use crate::kit::clock;
 use crate::message::body::Upload;
 use crate::model::{Action, Match, Policies, Reason, Rewrite, Route, RouteTimeouts};
@@ -59,7 +59,7 @@ impl Failing {
 impl Service<Box<Call>> for Failing {
     type Response = Box<Reply>;
     type Error = Box<Denied>;
-    type Future = Ready<Result<Box<Reply>, Box<Denied>>>;
+    type Future = Ready<Answer>;
 
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Box<Denied>>> {
         Poll::Ready(Ok(()))

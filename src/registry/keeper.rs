@@ -55,7 +55,7 @@ impl Keeper {
     fn rounds(&self, pool: &LivePool, members: &Members) -> Rounds {
         let outlier = pool.model.protection.outlier.as_ref();
         self.ejection.configure(outlier, members.set.endpoints());
-        let breakers = members.breakers.iter().map(|breaker| -> Arc<dyn Alarm + Send + Sync> { breaker.clone() });
+        let breakers = members.breakers.iter().cloned().map(|breaker| -> Arc<dyn Alarm + Send + Sync> { breaker });
         // Last: a breaker that has become half-open has a place to give.
         let queue: Arc<dyn Alarm + Send + Sync> = pool.queue.clone();
         Rounds {
