@@ -128,6 +128,7 @@ async fn those_who_wait_for_a_breaker_of_a_pool_that_leaves_get_an_answer() {
     stage.next().await.answer(500);
     assert_eq!(answer(failed).await.status(), 500);
     let waiting = [send(&written.lab, "/"), send(&written.lab, "/")];
+    until_running(&written.lab, "all", 2).await;
     let other = format!("others: {{ endpoints: {} }}", stage.list());
     written.reload(&config("{ name: all, pool: others, retry: off }", &other)).await.unwrap();
     for client in waiting {

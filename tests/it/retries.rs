@@ -191,6 +191,29 @@ async fn a_body_that_is_still_coming_is_sent_whole_to_the_next_endpoint() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_that_answers_before_the_body_has_come_takes_none_of_it_from_the_next_one() {
+    let (early, next) = (Bare::listen().await, Bare::listen().await);
+    let lab = Lab::start(&bad_first(early.address, next.address, "")).await;
+    let mut client = Wire::connect(lab.address()).await;
+    client.send("PUT / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n").await;
+    let mut refusing = early.accept().await;
+    refusing.head().await;
+    refusing.send("HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n").await;
+    // Its connection stays open, so that nothing but the proxy keeps it from reading on.
+    let mut serving = next.accept().await;
+    serving.head().await;
+    client.send("2\r\ncd\r\n0\r\n\r\n").await;
+    let mut body = String::new();
+    while !body.contains("0\r\n\r\n") {
+        body += &serving.exactly(1).await;
+    }
+    assert_eq!(body, "2\r\nab\r\n2\r\ncd\r\n0\r\n\r\n");
+    serving.send("HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await;
+    assert!(client.head().await.contains("x-tidegate-attempts: 2\r\n"));
+    drop(refusing);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_is_too_large_to_keep_is_sent_once() {
     let good = Stage::start(&["good"]).await;
     let bad = Closing::after(100).await;

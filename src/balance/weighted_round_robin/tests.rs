@@ -2,9 +2,9 @@ use proptest::prelude::{prop, prop_assert, prop_assert_eq, prop_assume, proptest
 
 use super::*;
 use crate::balance::Ask;
-use crate::balance::testing::{Bench, START, set, set_of, spec};
+use crate::balance::testing::{Bench, START, load, set, set_of, spec};
 use crate::endpoint::Cause;
-use crate::model::{Strategy, Weight};
+use crate::model::{EndpointSpec, Strategy, Weight};
 
 fn bench() -> Bench {
     Bench::new(Strategy::WeightedRoundRobin)
@@ -84,6 +84,18 @@ fn settling_does_not_change_the_sequence() {
         })
         .collect();
     assert_eq!(picks, nginx(&[5, 1, 1], 14));
+}
+
+#[test]
+fn picks_that_found_every_slot_taken_leave_no_credit() {
+    let slots = |id, weight| EndpointSpec { max_connections: Some(1), ..spec(id, weight, &[]) };
+    let (set, mut bench) = (set_of([slots("a", 5.0), slots("b", 1.0)], None), bench());
+    let running = [load(&set, "a", 1), load(&set, "b", 1)];
+    for _ in 0..100 {
+        assert_eq!(bench.ask(&set, &Ask::default()), Err(crate::balance::NoPick::Full));
+    }
+    drop(running);
+    assert_eq!(bench.counts(&set, 12), [("a".to_owned(), 10), ("b".to_owned(), 2)].into());
 }
 
 proptest! {

@@ -1,6 +1,6 @@
 //! What may be tried again at all. Pure.
 //!
-//! Two questions, both to be answered yes: does the route want it ([`matches`]), and is it safe ([`is_safe`])? Why it was left
+//! Two questions, both to be answered yes: does the route want it ([`matches()`]), and is it safe ([`is_safe`])? Why it was left
 //! out nevertheless is a [`Skip`]. Does not count attempts and knows no budget.
 
 use http::{HeaderMap, Method, StatusCode};
