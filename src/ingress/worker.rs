@@ -93,7 +93,7 @@ fn live(index: usize, services: &Arc<Services>, ready: oneshot::Sender<()>) {
             Err(_panic) => error!(worker = index, "A worker died and is started again."),
         }
         services.process.worker_restarted();
-        // why: a worker that dies at once must not take the processor from the others.
+        // A worker that dies at once must not take the processor from the others.
         thread::sleep(Duration::from_millis(100));
     }
 }

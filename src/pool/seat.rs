@@ -119,7 +119,7 @@ impl Policy {
             let now = clock::now();
             let required = self.require.iter().chain(&call.required).cloned().collect();
             let (priority, arrived) = (self.priority, call.started);
-            let want = Want { required, priority, arrived, returns: !strangers.is_empty(), strangers: strangers.clone() };
+            let want = Want { required, priority, arrived, strangers: strangers.clone() };
             let wait = queue.wait(want, now).map_err(|refusal| refused(pool, refusal, now))?;
             let grant = match tokio::time::timeout_at(deadline, wait).await {
                 Ok(granted) => granted.map_err(|refusal| refused(pool, refusal, clock::now()))?,

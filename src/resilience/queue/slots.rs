@@ -24,9 +24,8 @@ pub struct Want {
     pub priority: Priority,
     /// When it came: orders equals.
     pub arrived: Tick,
-    /// Whether it has stood here and was granted what was worth nothing: it needs no free place to stand here again.
-    pub returns: bool,
-    /// Endpoints that its worker does not know any more: the queue hears of a reload after all workers.
+    /// Endpoints whose slots it was granted although its worker does not know them any more: the queue hears of a reload after all workers. One
+    /// who comes back for that needs no free place to stand here again.
     pub strangers: Vec<Serial>,
 }
 
@@ -101,7 +100,7 @@ impl SlotQueue {
     /// # Errors
     /// When every place is taken by requests at least as important.
     pub fn wait(self: &Arc<Self>, want: Want, now: Tick) -> Result<Wait<Self>, Refusal> {
-        let capacity = if want.returns { usize::MAX } else { self.capacity.load(Relaxed) as usize };
+        let capacity = if want.strangers.is_empty() { self.capacity.load(Relaxed) as usize } else { usize::MAX };
         let entry = Entry { priority: want.priority, arrived: want.arrived, capacity, now, want };
         let mut look = self.look(now);
         Wait::new(self, entry, |want| self.has_slot(want), |want| look(want))

@@ -325,13 +325,8 @@ async fn wait(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, Denied> {
     let required = bits(call.required.iter().map(AsRef::as_ref));
     let (mut has_stood, mut strangers) = (false, Vec::new());
     loop {
-        let want = Want {
-            required: call.required.clone(),
-            priority: call.priority,
-            arrived: call.started,
-            returns: has_stood,
-            strangers: strangers.clone(),
-        };
+        let want =
+            Want { required: call.required.clone(), priority: call.priority, arrived: call.started, strangers: strangers.clone() };
         let wait = queue.wait(want, proxy.now()).map_err(|refusal| {
             note_refusal(proxy, required, has_stood);
             Denied::by_proxy(of(refusal, Reason::QueueFull))

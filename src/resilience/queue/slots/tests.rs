@@ -28,13 +28,7 @@ fn queue(set: &Arc<EndpointSet>, capacity: u32) -> Arc<SlotQueue> {
 }
 
 fn want(arrived: u64, required: &[&str]) -> Want {
-    Want {
-        required: required.iter().map(|&name| name.into()).collect(),
-        priority: 0,
-        arrived: at(arrived),
-        returns: false,
-        strangers: Vec::new(),
-    }
+    Want { required: required.iter().map(|&name| name.into()).collect(), priority: 0, arrived: at(arrived), strangers: Vec::new() }
 }
 
 fn take(set: &EndpointSet, id: &str) -> Attempt {
@@ -140,11 +134,13 @@ fn a_full_queue_refuses_nobody_whom_a_free_slot_suits() {
 
 #[test]
 fn one_who_returns_needs_no_free_place() {
+    let gone = set(&[("gone", None, &[])], None);
     let set = set(&[("a", Some(1), &[])], None);
     let queue = queue(&set, 1);
     let attempt = take(&set, "a");
     let mut newcomer = queue.wait(want(5, &[]), at(5)).unwrap();
-    let mut returns = queue.wait(Want { returns: true, ..want(0, &[]) }, at(6)).unwrap();
+    let strangers = vec![gone.endpoints()[0].serial()];
+    let mut returns = queue.wait(Want { strangers, ..want(0, &[]) }, at(6)).unwrap();
     end(&queue, attempt);
     assert!((&mut newcomer).now_or_never().is_none());
     assert!((&mut returns).now_or_never().is_some(), "it stands where it stood");
@@ -156,7 +152,7 @@ fn a_stranger_is_passed_over_for_the_next_endpoint_and_the_next_request() {
     let queue = queue(&set, 10);
     let strangers = vec![set.endpoints()[0].serial()];
     let busy = [take(&set, "gone"), take(&set, "b")];
-    let mut first = queue.wait(Want { returns: true, strangers, ..want(0, &[]) }, at(0)).unwrap();
+    let mut first = queue.wait(Want { strangers, ..want(0, &[]) }, at(0)).unwrap();
     let mut second = queue.wait(want(1, &[]), at(1)).unwrap();
     let [gone, b] = busy;
     drop(gone);
