@@ -11,7 +11,8 @@ pub mod cli;
 pub mod app;
 // floor 10: admin server
 pub mod admin;
-// floor 8: the client's side of a request
+// floor 8: the client's side of a request; the size of pools
+pub mod autoscale;
 pub mod ingress;
 // floor 7: the one snapshot, the one swap
 pub mod registry;
@@ -28,6 +29,7 @@ pub mod upstream;
 // floor 3: one concern each, closer to the ground
 pub mod config;
 pub mod endpoint;
+pub mod platform;
 // floor 2: metrics, logs
 pub mod telemetry;
 // floor 1: HTTP messages; small machines

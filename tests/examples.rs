@@ -35,7 +35,7 @@ fn the_sidecar_takes_its_ports_from_the_environment() {
     let env = |name: &str| (name == "INBOUND_PORT").then(|| "7777".to_owned());
     let loaded = config::read(&text, "sidecar.yaml", root(), &env).unwrap();
     assert_eq!(loaded.snapshot.listeners[0].bind.to_string(), "0.0.0.0:7777");
-    assert!(loaded.snapshot.pools["tools"].dns.is_some());
+    assert!(loaded.snapshot.pools["tools"].discovery.is_some());
 }
 
 #[test]

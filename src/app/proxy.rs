@@ -18,9 +18,10 @@ use super::logs::AccessLogs;
 use super::source::Source;
 use crate::admin::ReloadFailure;
 use crate::config::{Errors, Loaded};
-use crate::discovery::Resolver;
+use crate::discovery::{Resolver, Sources};
 use crate::ingress::{self, Services};
 use crate::model::{Bind, Id, Snapshot};
+use crate::platform::Platforms;
 use crate::registry::{ApplyError, Crew, Registry, Report, World};
 use crate::resilience::shed::resident_memory;
 use crate::telemetry::log;
@@ -160,7 +161,7 @@ impl Proxy {
         let crew = Arc::new(Crew::new(workers));
         let lookup = lookup(resolver.clone());
         let services = Arc::new(Services {
-            registry: Registry::new(crew, resolver, lookup.clone()),
+            registry: Registry::new(crew, Sources { resolver, platforms: Arc::new(Platforms::new(None)) }, lookup.clone()),
             metrics: metrics::Registry::default(),
             process: Process::new(workers),
             access_log: arc_swap::ArcSwapOption::empty(),

@@ -1,174 +1,68 @@
-//! A name whose every address is an endpoint, looked up again and again.
-//!
-//! A look-up that fails changes nothing, for the family (A or AAAA) that failed. That a name has no address at all is believed when
-//! it is said twice in a row: some name servers say so for a moment while they restart.
+//! The endpoints of a pool as they come and go, wherever they are found.
 
-use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::sleep;
-use tracing::{info, warn};
 
-use crate::model::Dns;
+use super::dns::Resolver;
+use super::merge::Found;
+use super::{names, replicas};
+use crate::model::{Discovery, Pool};
+use crate::platform::Platforms;
 
-use super::dns::{Addresses, ResolveError, Resolver};
+/// Where a source writes what it finds; `None` before the first answer.
+pub(super) type Sender = watch::Sender<Option<Vec<Found>>>;
 
-/// How many answers in a row must say that there is no address before it is believed.
-const EMPTY_ANSWERS: u32 = 2;
-/// A floor under `min_interval`, so that a zero in the file does not spin.
-const MIN_PAUSE: Duration = Duration::from_millis(100);
+/// What is asked for endpoints.
+#[derive(Clone)]
+pub struct Sources {
+    /// For names.
+    pub resolver: Resolver,
+    /// For Kubernetes, and for replicas on this machine.
+    pub platforms: Arc<Platforms>,
+}
 
-/// The addresses of a name, as they change; dropped, the looking-up ends.
+/// The endpoints that one source finds, as they change; dropped, the looking ends.
 #[derive(Debug)]
 pub struct Watch {
-    receiver: watch::Receiver<Option<Vec<IpAddr>>>,
+    receiver: watch::Receiver<Option<Vec<Found>>>,
     task: JoinHandle<()>,
 }
 
-/// What is believed of a name.
-#[derive(Debug, Default)]
-struct Belief {
-    v4: Vec<IpAddr>,
-    v6: Vec<IpAddr>,
-    empty_answers: u32,
-    known: bool,
-}
-
-/// Looks `dns.host` up on the present runtime until the watch is dropped: once its time to live has passed, between
-/// `min_interval` and `max_interval`.
-pub fn watch(dns: Dns, resolver: Resolver) -> Watch {
-    let (sender, receiver) = watch::channel(None);
-    let task = tokio::spawn(run(dns, resolver, sender));
-    Watch { receiver, task }
+/// Looks for endpoints of `pool` on the present runtime until the watch is dropped; `None` for a pool whose endpoints all stand in the file.
+pub fn watch(pool: &Pool, sources: &Sources) -> Option<Watch> {
+    match pool.discovery.clone()? {
+        Discovery::Dns(dns) => Some(Watch::start(|sender| names::follow(dns, sources.resolver.clone(), sender))),
+        Discovery::Replicas => {
+            let target = pool.autoscale.as_ref()?.target.clone();
+            let platforms = sources.platforms.clone();
+            Some(Watch::start(|sender| replicas::follow(pool.name.clone(), target, platforms, sender)))
+        }
+        Discovery::Kubernetes(_) => None,
+    }
 }
 
 impl Watch {
-    /// Returns the addresses, sorted and each once; `None` before the first answer.
-    pub fn current(&self) -> Option<Vec<IpAddr>> {
+    /// Starts to look; `follow` gets where it writes what it finds.
+    pub(super) fn start<F: Future<Output = ()> + Send + 'static>(follow: impl FnOnce(Sender) -> F) -> Self {
+        let (sender, receiver) = watch::channel(None);
+        Self { receiver, task: tokio::spawn(follow(sender)) }
+    }
+
+    /// Returns what was found last; `None` before the first answer.
+    pub fn current(&self) -> Option<Vec<Found>> {
         self.receiver.borrow().clone()
     }
 
-    /// Waits until the addresses are others than those last returned by this method; false when there will be no more.
-    ///
-    /// Cancel safe.
+    /// Waits until something else is found than what this method was last told of; false when there will be no more. Cancel safe.
     pub async fn changed(&mut self) -> bool {
         self.receiver.changed().await.is_ok()
-    }
-
-    /// Returns a receiver of its own, for whoever watches several names at a time.
-    pub fn subscribe(&self) -> watch::Receiver<Option<Vec<IpAddr>>> {
-        self.receiver.clone()
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-async fn run(dns: Dns, resolver: Resolver, sender: watch::Sender<Option<Vec<IpAddr>>>) {
-    let mut belief = Belief::default();
-    loop {
-        let answer = resolver.query(&dns.host).await;
-        let pause = answer.ttl;
-        if let Err(error) = belief.update(answer) {
-            warn!(name = %dns.host, %error, "Name cannot be resolved; its last addresses stay in use.");
-        }
-        sender.send_if_modified(|current| {
-            let next = belief.addresses();
-            let changed = *current != next;
-            if changed {
-                info!(name = %dns.host, addresses = ?next, "Addresses of a name have changed.");
-                *current = next;
-            }
-            changed
-        });
-        sleep(pause.max(dns.min_interval).min(dns.max_interval).max(MIN_PAUSE)).await;
-    }
-}
-
-impl Belief {
-    /// Takes an answer in; the error of a family that failed.
-    fn update(&mut self, answer: Addresses) -> Result<(), ResolveError> {
-        if answer.is_empty() {
-            self.empty_answers += 1;
-            if self.empty_answers >= EMPTY_ANSWERS {
-                *self = Self { empty_answers: EMPTY_ANSWERS, known: true, ..Self::default() };
-            }
-            return Ok(());
-        }
-        self.empty_answers = 0;
-        let v4 = accept(&mut self.v4, answer.v4);
-        let v6 = accept(&mut self.v6, answer.v6);
-        self.known |= !(self.v4.is_empty() && self.v6.is_empty());
-        v4.and(v6)
-    }
-
-    fn addresses(&self) -> Option<Vec<IpAddr>> {
-        // IPv4 sorts before IPv6, and each family is sorted.
-        self.known.then(|| self.v4.iter().chain(&self.v6).copied().collect())
-    }
-}
-
-fn accept(known: &mut Vec<IpAddr>, answer: Result<Vec<IpAddr>, ResolveError>) -> Result<(), ResolveError> {
-    match answer {
-        Ok(found) => *known = found,
-        Err(ResolveError::NoAddress(_)) => known.clear(),
-        Err(error) => return Err(error),
-    }
-    Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn ip(text: &str) -> IpAddr {
-        text.parse().unwrap()
-    }
-
-    fn none() -> Result<Vec<IpAddr>, ResolveError> {
-        Err(ResolveError::NoAddress("a".into()))
-    }
-
-    fn failed() -> Result<Vec<IpAddr>, ResolveError> {
-        Err(ResolveError::Failed { name: "a".into(), detail: "timeout".into() })
-    }
-
-    fn answer(v4: Result<Vec<IpAddr>, ResolveError>, v6: Result<Vec<IpAddr>, ResolveError>) -> Addresses {
-        Addresses { v4, v6, ttl: Duration::from_secs(1) }
-    }
-
-    #[test]
-    fn a_family_that_fails_keeps_its_addresses() {
-        let mut belief = Belief::default();
-        assert!(belief.update(answer(Ok(vec![ip("10.0.0.1")]), Ok(vec![ip("fd00::1")]))).is_ok());
-        assert!(belief.update(answer(Ok(vec![ip("10.0.0.2")]), failed())).is_err());
-        assert_eq!(belief.addresses(), Some(vec![ip("10.0.0.2"), ip("fd00::1")]));
-        assert!(belief.update(answer(failed(), none())).is_err());
-        assert_eq!(belief.addresses(), Some(vec![ip("10.0.0.2")]));
-    }
-
-    #[test]
-    fn no_address_is_believed_when_said_twice() {
-        let mut belief = Belief::default();
-        assert!(belief.update(answer(Ok(vec![ip("10.0.0.1")]), none())).is_ok());
-        assert!(belief.update(answer(none(), none())).is_ok());
-        assert_eq!(belief.addresses(), Some(vec![ip("10.0.0.1")]));
-        assert!(belief.update(answer(failed(), failed())).is_err());
-        assert!(belief.update(answer(none(), none())).is_ok());
-        assert_eq!(belief.addresses(), Some(vec![ip("10.0.0.1")]), "a failure between the two starts the count anew");
-        assert!(belief.update(answer(none(), none())).is_ok());
-        assert_eq!(belief.addresses(), Some(vec![]));
-    }
-
-    #[test]
-    fn nothing_is_known_before_the_first_answer() {
-        let mut belief = Belief::default();
-        assert!(belief.update(answer(failed(), failed())).is_err());
-        assert_eq!(belief.addresses(), None);
     }
 }

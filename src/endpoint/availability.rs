@@ -15,15 +15,17 @@ pub enum Cause {
     Ejected,
     /// Its breaker is open; owned by the breaker.
     Breaker,
-    /// It is leaving; owned by the drain.
+    /// The autoscaler lets it run empty before it goes; owned by `autoscale`.
     Draining,
+    /// Its platform says that it is on its way out; owned by `registry`, which hears it from `discovery`.
+    Leaving,
     /// An operator said so; owned by `admin`.
     Admin,
 }
 
 impl Cause {
     /// Every cause.
-    pub const ALL: &'static [Self] = &[Self::Down, Self::Ejected, Self::Breaker, Self::Draining, Self::Admin];
+    pub const ALL: &'static [Self] = &[Self::Down, Self::Ejected, Self::Breaker, Self::Draining, Self::Leaving, Self::Admin];
 
     const fn bit(self) -> u8 {
         1 << self as u8
@@ -36,6 +38,7 @@ impl Cause {
             Self::Ejected => "ejected",
             Self::Breaker => "breaker",
             Self::Draining => "draining",
+            Self::Leaving => "leaving",
             Self::Admin => "admin",
         }
     }

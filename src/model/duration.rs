@@ -1,8 +1,8 @@
-//! How a duration is shown: as a config file writes it.
+//! How a duration is shown: as a config file writes it; and read back from there.
 
 use std::time::Duration;
 
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// A duration, or the lack of one, for `serialize_with`: `30s`, `1500ms`, or null for none.
 pub(super) trait Written {
@@ -27,9 +27,38 @@ pub(super) fn written<S: Serializer, T: Written>(duration: &T, serializer: S) ->
     duration.written().serialize(serializer)
 }
 
+/// Reads a duration back that [`written`] wrote: the same to the nanosecond up to 50 days, to the second beyond.
+pub(super) fn read<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let seconds = text.strip_suffix('s').and_then(|number| number.parse().ok().map(Duration::from_secs));
+    let fine = || {
+        let millis: f64 = text.strip_suffix("ms")?.parse().ok()?;
+        let nanos = (millis * 1e6).round();
+        (0.0..1.8e19).contains(&nanos).then(|| Duration::from_nanos(nanos as u64))
+    };
+    seconds.or_else(fine).ok_or_else(|| de::Error::custom(format_args!("{text:?} is not a duration such as 30s or 1500ms")))
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::{prop_assert_eq, proptest};
+
     use super::*;
+
+    #[derive(Deserialize)]
+    struct Back {
+        #[serde(deserialize_with = "read")]
+        one: Duration,
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_back(secs in 0..4_000_000_u64, nanos in 0..1_000_000_000_u32) {
+            let one = Duration::new(secs, nanos);
+            let back: Back = serde_json::from_str(&shown(one, None)).unwrap();
+            prop_assert_eq!(back.one, one);
+        }
+    }
 
     #[derive(Serialize)]
     struct Times {

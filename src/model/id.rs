@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::Serialize;
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 /// The longest name, in bytes: fits a Kubernetes object name and keeps metric labels readable.
 const MAX_LEN: usize = 253;
@@ -53,6 +53,12 @@ impl FromStr for Id {
             Some(c) => Err(ParseIdError::Character(c)),
             None => Ok(Self(text.into())),
         }
+    }
+}
+
+impl<'de> Deserialize<'de> for Id {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Nothing here does anything: no clock, no socket, no lock. A [`Snapshot`] is what `config` yields and `registry` applies.
 
 mod address;
+mod autoscale;
 mod duration;
 mod failure;
 mod id;
@@ -19,13 +20,18 @@ mod snapshot;
 mod weight;
 
 pub use address::{Address, Bind, IpRange, ParseAddressError};
+pub use autoscale::{
+    Aggregation, Autoscale, Cluster, Container, Cost, Fallback, Forecast, ForecastMode, Lease, Meter, Panic, Program, ScaleDown,
+    ScaleMode, ScalePolicy, ScaleRule, ScaleUp, Signal, Step, Storage, Target, Terms, Workload,
+};
 pub use failure::{Failure, Reason, Side};
 pub use id::{Id, ParseIdError};
 pub use listener::{CertificateFiles, ClientAuth, Limits, Listener, ListenerProtocol, ListenerTimeouts, ServerTls};
 pub use outcome::Outcome;
 pub use policies::{Bulkhead, Failover, Mirror, Overload, Policies, Priority, RateKey, RateLimit};
 pub use pool::{
-    Dns, EndpointSpec, Hash, HashKey, HostHeader, Pool, ResourceTerms, Strategy, Upstream, UpstreamProtocol, UpstreamTls,
+    Discovery, Dns, EndpointSpec, Hash, HashKey, HostHeader, KubernetesService, Pool, ResourceTerms, Strategy, Upstream,
+    UpstreamProtocol, UpstreamTls,
 };
 pub use protection::{Breaker, Heal, Health, HttpProbe, JsonField, Outlier, Probe, Protection, Queue};
 pub use retry::{Backoff, Budget, Condition, Hedge, HedgeDelay, Jitter, Retry};

@@ -8,7 +8,7 @@ use http::HeaderName;
 use serde::Serialize;
 
 use super::duration::written;
-use super::{Address, Id, Protection, Weight};
+use super::{Address, Autoscale, Id, Protection, Weight};
 
 /// A named group of interchangeable endpoints.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -23,13 +23,15 @@ pub struct Pool {
     pub resource: ResourceTerms,
     /// The endpoints of the file.
     pub endpoints: Vec<EndpointSpec>,
-    /// Every address of a DNS name becomes an endpoint.
-    pub dns: Option<Dns>,
+    /// Where further endpoints come from.
+    pub discovery: Option<Discovery>,
     /// How long a new endpoint's weight grows from 10% to 100%.
     #[serde(serialize_with = "written")]
     pub slow_start: Option<Duration>,
     /// Slots of an endpoint that names none of its own, such as a discovered one; `None` is no limit.
     pub max_connections: Option<u32>,
+    /// How it is sized; `None`: its endpoints are as many as they are.
+    pub autoscale: Option<Autoscale>,
     /// What is done about endpoints that fail, and when all are busy.
     #[serde(flatten)]
     pub protection: Protection,
@@ -129,6 +131,29 @@ pub struct EndpointSpec {
     pub capabilities: BTreeSet<String>,
     /// Where it runs.
     pub zone: Option<String>,
+}
+
+/// Where further endpoints come from.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Discovery {
+    /// Every address of a DNS name becomes an endpoint.
+    Dns(Dns),
+    /// Every ready pod behind a Service of Kubernetes becomes an endpoint.
+    Kubernetes(KubernetesService),
+    /// The replicas that the autoscaler has started on this machine or engine become endpoints.
+    Replicas,
+}
+
+/// A Service of Kubernetes, whose EndpointSlices are followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct KubernetesService {
+    /// Its name.
+    pub service: String,
+    /// Its namespace; Tidegate's own, or the kubeconfig's, when `None`.
+    pub namespace: Option<String>,
+    /// The name or number of the port; the first one when `None`.
+    pub port: Option<String>,
 }
 
 /// Every address of a DNS name becomes an endpoint.

@@ -187,8 +187,10 @@ pub struct Heal {
     /// The shortest time between two actions on one endpoint.
     #[serde(serialize_with = "written")]
     pub cooldown: Duration,
+    /// Whether the replica is replaced, where the autoscaler's platform can do that.
+    pub restart: bool,
     /// The address that gets a `POST` with what happened.
-    pub webhook: String,
+    pub webhook: Option<String>,
     /// Sent as `Authorization: Bearer`.
     pub token: Option<Secret>,
 }

@@ -25,6 +25,9 @@ pub struct Route {
     pub rewrite: Rewrite,
     /// How long each phase may take.
     pub timeouts: RouteTimeouts,
+    /// How often a client that accepts server-sent events hears that its request still waits; `None`: it hears nothing before the answer.
+    #[serde(serialize_with = "written")]
+    pub heartbeat: Option<Duration>,
     /// What is done for requests beside sending them.
     #[serde(flatten)]
     pub policies: Policies,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 
-use super::{Admin, Bulkhead, Drain, Forwarding, Id, Listener, Overload, Pool, Route, Telemetry};
+use super::{Admin, Bulkhead, Cluster, Drain, Forwarding, Id, Listener, Overload, Pool, Route, Storage, Telemetry};
 
 /// Everything that a config says, checked and compiled.
 ///
@@ -28,6 +28,10 @@ pub struct Snapshot {
     pub telemetry: Telemetry,
     /// How Tidegate stops.
     pub drain: Drain,
+    /// Many gateways that act as one; `None`: this one is alone.
+    pub cluster: Option<Cluster>,
+    /// Where history and decisions are kept.
+    pub storage: Storage,
     /// Forwarding headers.
     pub forwarding: Arc<Forwarding>,
     /// Worker threads; `None` is one for each core that the process may use. Read at start only.

@@ -25,6 +25,7 @@ pub(super) fn route(policies: Policies) -> Route {
         require: Default::default(),
         rewrite: Rewrite::default(),
         timeouts: RouteTimeouts::default(),
+        heartbeat: None,
         policies,
     }
 }

@@ -1,25 +1,23 @@
 //! From a snapshot to the live world: build everything beside the old world, then swap.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
-use tokio::task::AbortHandle;
-use tracing::{info, warn};
 
 use super::certificates::{self, CertificateError, Contents};
 use super::crew::Crew;
 use super::diff::Report;
+use super::follow::Followers;
 use super::keeper::{self, Keeper};
 use super::world::{Built, Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
-use crate::discovery::{self, Resolver};
+use crate::discovery::{Found, Sources};
 use crate::health::WebhookError;
-use crate::model::{Bind, Dns, Id, Listener, Pool, Snapshot};
+use crate::model::{Bind, Id, Listener, Pool, Snapshot};
 use crate::resilience::queue::SlotQueue;
 use crate::route::{RouteError, Table};
 use crate::upstream::{self, Lookup, TlsError};
@@ -108,28 +106,15 @@ type OnChange = Box<dyn Fn(&World) + Send + Sync>;
 
 /// Holds the world, and is the only one to replace it.
 pub struct Registry {
-    world: ArcSwapOption<World>,
-    crew: Arc<Crew>,
-    resolver: Resolver,
+    pub(super) world: ArcSwapOption<World>,
+    pub(super) crew: Arc<Crew>,
+    pub(super) sources: Sources,
     /// For health checks.
-    lookup: Lookup,
+    pub(super) lookup: Lookup,
     listeners_made: AtomicU64,
     changed: OnceLock<OnChange>,
-    /// One change at a time; guards what follows the names of DNS.
-    changing: tokio::sync::Mutex<HashMap<Id, Follower>>,
-}
-
-/// Follows the DNS name of a pool.
-struct Follower {
-    dns: Dns,
-    addresses: Arc<ArcSwap<Vec<IpAddr>>>,
-    task: AbortHandle,
-}
-
-impl Drop for Follower {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    /// One change at a time; guards what follows the sources of endpoints.
+    pub(super) changing: tokio::sync::Mutex<Followers>,
 }
 
 impl fmt::Debug for Registry {
@@ -147,11 +132,11 @@ struct Builder<'a> {
 
 impl Registry {
     /// A registry without a world.
-    pub fn new(crew: Arc<Crew>, resolver: Resolver, lookup: Lookup) -> Arc<Self> {
+    pub fn new(crew: Arc<Crew>, sources: Sources, lookup: Lookup) -> Arc<Self> {
         Arc::new(Self {
             world: ArcSwapOption::empty(),
             crew,
-            resolver,
+            sources,
             lookup,
             listeners_made: AtomicU64::new(0),
             changed: OnceLock::new(),
@@ -170,7 +155,7 @@ impl Registry {
         let _ = self.changed.set(Box::new(hear));
     }
 
-    fn tell(&self, world: &World) {
+    pub(super) fn tell(&self, world: &World) {
         if let Some(hear) = self.changed.get() {
             hear(world);
         }
@@ -224,55 +209,6 @@ impl Registry {
             }
         }
         self.crew.post_all(Command::Drain).await;
-    }
-
-    /// Starts to follow new DNS names and stops to follow old ones.
-    fn follow(self: &Arc<Self>, followers: &mut HashMap<Id, Follower>, world: &World) {
-        followers.retain(|name, _| world.pools.get(name).is_some_and(|pool| pool.model.dns.is_some()));
-        for (name, pool) in &world.pools {
-            let Some(dns) = pool.model.dns.clone() else { continue };
-            let old = followers.get(name);
-            if old.is_some_and(|old| old.dns == dns) {
-                continue;
-            }
-            let known = old.filter(|old| old.dns.host == dns.host).map(|old| old.addresses.load_full());
-            let addresses = Arc::new(ArcSwap::new(known.unwrap_or_default()));
-            let task = tokio::spawn(self.clone().follow_name(name.clone(), dns.clone(), addresses.clone())).abort_handle();
-            followers.insert(name.clone(), Follower { dns, addresses, task });
-        }
-    }
-
-    /// Hands every change of a DNS name to its pool; ended by its [`Follower`].
-    async fn follow_name(self: Arc<Self>, name: Id, dns: Dns, known: Arc<ArcSwap<Vec<IpAddr>>>) {
-        let mut changes = discovery::watch(dns, self.resolver.clone());
-        loop {
-            if let Some(addresses) = changes.current()
-                && **known.load() != addresses
-            {
-                known.store(Arc::new(addresses.clone()));
-                self.set_discovered(&name, &addresses).await;
-            }
-            if !changes.changed().await {
-                return;
-            }
-        }
-    }
-
-    async fn set_discovered(&self, name: &Id, addresses: &[IpAddr]) {
-        let _one_change_at_a_time = self.changing.lock().await;
-        let Some(world) = self.world() else { return };
-        let Some(pool) = world.pools.get(name) else { return };
-        match members::build(&pool.model, addresses, pool.tls.as_ref(), Some(&pool.members.load())) {
-            Ok(members) => {
-                info!(pool = %name, endpoints = members.set.len(), "Members changed.");
-                pool.keeper.look_after(pool, &members, &self.lookup);
-                pool.members.store(Arc::new(members));
-                self.crew.post_all(|done| Command::Members(name.clone(), done)).await;
-                pool.open_queue();
-                self.tell(&world);
-            }
-            Err(error) => warn!(pool = %name, %error, "Discovered endpoints cannot be used."),
-        }
     }
 }
 
@@ -338,14 +274,11 @@ impl Builder<'_> {
         Ok(live(number, gate, bound.address, Arc::new(bound.sockets)))
     }
 
-    fn pools(&mut self, snapshot: &Snapshot, followers: &HashMap<Id, Follower>) -> BTreeMap<Id, Arc<LivePool>> {
+    fn pools(&mut self, snapshot: &Snapshot, followers: &Followers) -> BTreeMap<Id, Arc<LivePool>> {
         let mut live = BTreeMap::new();
         for (name, model) in &snapshot.pools {
-            // Of the same name, even when it is followed otherwise from now on: no edit empties a pool.
-            let same_host = |follower: &&Follower| model.dns.as_ref().is_some_and(|dns| dns.host == follower.dns.host);
-            let addresses = followers.get(name).filter(same_host);
-            let addresses = addresses.map(|follower| follower.addresses.load_full()).unwrap_or_default();
-            let built = self.pool(model, &addresses);
+            let found = followers.known(model);
+            let built = self.pool(model, &found);
             if let Some(pool) = self.note(built) {
                 live.insert(name.clone(), pool);
             }
@@ -353,7 +286,7 @@ impl Builder<'_> {
         live
     }
 
-    fn pool(&self, model: &Arc<Pool>, discovered: &[IpAddr]) -> Result<Arc<LivePool>, Obstacle> {
+    fn pool(&self, model: &Arc<Pool>, found: &[Found]) -> Result<Arc<LivePool>, Obstacle> {
         let name = &model.name;
         let old = self.old.and_then(|world| world.pools.get(name));
         let tls = model.upstream.tls.as_ref();
@@ -374,7 +307,7 @@ impl Builder<'_> {
             (Some(tls), None) => Some(upstream::build_tls(tls, model.upstream.protocol).map_err(tls_failed)?),
         };
         let previous = old.map(|old| old.members.load_full());
-        let members = members::build(model, discovered, tls.as_ref(), previous.as_deref()).map_err(tls_failed)?;
+        let members = members::build(model, found, tls.as_ref(), previous.as_deref()).map_err(tls_failed)?;
         let plan = keeper::plan(model).map_err(|source| Obstacle::Webhook { name: name.clone(), source })?;
         let queue = match old {
             Some(old) => old.queue.clone(),

@@ -1,11 +1,10 @@
-//! The endpoints of a pool: those of the file and those that DNS names.
+//! The endpoints of a pool: those of the file and those that were found.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::world::Members;
-use crate::discovery;
-use crate::endpoint::{Endpoint, EndpointSet};
+use crate::discovery::{self, Found};
+use crate::endpoint::{Cause, Endpoint, EndpointSet};
 use crate::kit::clock;
 use crate::model::{EndpointSpec, Pool, Strategy};
 use crate::resilience::breaker::Breaker;
@@ -14,11 +13,11 @@ use crate::upstream::{Target, TlsClient, TlsError};
 /// Builds the members of `pool`, keeping what `previous` has learned of the same endpoints.
 pub(super) fn build(
     pool: &Pool,
-    discovered: &[IpAddr],
+    found: &[Found],
     tls: Option<&Arc<TlsClient>>,
     previous: Option<&Members>,
 ) -> Result<Members, TlsError> {
-    let specs = discovery::merge(&pool.endpoints, discovered, pool.dns.as_ref().map_or(0, |dns| dns.port));
+    let specs = discovery::merge(&pool.endpoints, found);
     let slots = |spec: EndpointSpec| EndpointSpec { max_connections: spec.max_connections.or(pool.max_connections), ..spec };
     let specs = specs.into_iter().map(slots);
     let known = previous.map(|members| &*members.set);
@@ -27,6 +26,11 @@ pub(super) fn build(
         Some(_) => EndpointSet::unproven(&pool.name, specs, known),
         None => EndpointSet::new(&pool.name, specs, known, clock::now()),
     };
+    for found in found {
+        if let Some(endpoint) = found.id().and_then(|id| set.get(&id)) {
+            endpoint.state.set(Cause::Leaving, found.is_leaving);
+        }
+    }
     // Built here, so that no worker builds it on its first pick.
     if pool.strategy == Strategy::ConsistentHashing {
         set.ring();

@@ -7,6 +7,7 @@ mod apply;
 mod certificates;
 mod crew;
 mod diff;
+mod follow;
 mod keeper;
 mod members;
 mod sockets;

@@ -169,6 +169,7 @@ mod tests {
             require: Default::default(),
             rewrite: Rewrite::default(),
             timeouts: RouteTimeouts::default(),
+            heartbeat: None,
             policies: Default::default(),
         })
     }

@@ -10,7 +10,7 @@ use http::HeaderMap;
 use super::policies;
 use super::report::{Candidate, Forward, Share};
 use super::sent::{self, Sent, Way};
-use crate::model::{EndpointSpec, Forwarding, Id, Pool, RouteTimeouts, Split};
+use crate::model::{Discovery, EndpointSpec, Forwarding, Id, Pool, RouteTimeouts, Split};
 use crate::route::Rewriter;
 
 /// What the endpoints of a route depend on.
@@ -45,7 +45,7 @@ fn share(pool: &Pool, share: f64, situation: &Situation<'_>) -> Share {
         pool: pool.name.to_string(),
         share,
         strategy: policies::word(&pool.strategy),
-        discovery: pool.dns.as_ref().map(|dns| format!("DNS, {}:{}", dns.host, dns.port)),
+        discovery: pool.discovery.as_ref().map(discovery),
         endpoints: pool.endpoints.iter().map(|endpoint| candidate(endpoint, require)).collect(),
         policies: policies::of_pool(pool, timeouts),
         sent: Sent {
@@ -54,6 +54,17 @@ fn share(pool: &Pool, share: f64, situation: &Situation<'_>) -> Share {
             version: sent::version(pool),
             headers: sent::headers(headers, &way),
         },
+    }
+}
+
+fn discovery(discovery: &Discovery) -> String {
+    match discovery {
+        Discovery::Dns(dns) => format!("DNS, {}:{}", dns.host, dns.port),
+        Discovery::Kubernetes(found) => match &found.namespace {
+            Some(namespace) => format!("Kubernetes, service {} in {namespace}", found.service),
+            None => format!("Kubernetes, service {}", found.service),
+        },
+        Discovery::Replicas => "replicas of the autoscaler".to_owned(),
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::protection::protection;
 use crate::config::raw;
 use crate::config::shape::OrNone;
-use crate::model::{Address, Dns, EndpointSpec, Hash, Id, Pool, ResourceTerms, Strategy, Upstream, UpstreamTls};
+use crate::model::{Address, Discovery, Dns, EndpointSpec, Hash, Id, Pool, ResourceTerms, Strategy, Upstream, UpstreamTls};
 
 /// Shorter would ask the resolver for every request burst.
 const MIN_DNS_INTERVAL: Duration = Duration::from_secs(5);
@@ -21,7 +21,8 @@ pub(super) fn pool(name: Id, raw: &raw::Pool, base: &Path) -> Pool {
         hash: hash(raw),
         resource: resource(raw),
         endpoints: raw.endpoints.0.iter().filter_map(|endpoint| self::endpoint(&endpoint.value.0)).collect(),
-        dns: raw.discovery.as_ref().map(|discovery| dns(&discovery.value)),
+        discovery: raw.discovery.as_ref().map(|discovery| Discovery::Dns(dns(&discovery.value))),
+        autoscale: None,
         slow_start: raw.slow_start.as_ref().and_then(OrNone::as_option).map(|period| period.value.0),
         max_connections: raw.max_connections.as_ref().map(|count| count.value.0),
         protection: protection(raw),

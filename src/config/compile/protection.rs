@@ -150,7 +150,8 @@ fn heal(raw: &raw::Heal) -> Heal {
     Heal {
         after: period(&raw.after, defaults::HEAL_AFTER),
         cooldown: period(&raw.cooldown, defaults::HEAL_COOLDOWN),
-        webhook: raw.webhook.value.0.clone(),
+        restart: false,
+        webhook: Some(raw.webhook.value.0.clone()),
         token: raw.token.as_ref().map(|token| token.value.clone()),
     }
 }

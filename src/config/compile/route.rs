@@ -23,6 +23,7 @@ pub(super) fn route(raw: &raw::Route) -> Option<Route> {
         require: raw.require.iter().flat_map(|require| &require.value.0).map(|word| word.value.0.clone()).collect(),
         rewrite: rewrite(raw),
         timeouts: raw.timeouts.as_ref().map_or_else(RouteTimeouts::default, |timeouts| self::timeouts(&timeouts.value)),
+        heartbeat: None,
         policies: policies::policies(raw),
     })
 }
@@ -37,6 +38,7 @@ pub(super) fn implied(listener: &raw::Listener) -> Option<Route> {
         require: Default::default(),
         rewrite: Rewrite::default(),
         timeouts: RouteTimeouts::default(),
+        heartbeat: None,
         policies: policies::implied(),
     })
 }

@@ -267,7 +267,8 @@ fn every_protection_of_a_pool_arrives_in_the_model() {
             heal: Some(Heal {
                 after: 60 * SECOND,
                 cooldown: 120 * SECOND,
-                webhook: "https://ops/heal".to_owned(),
+                restart: false,
+                webhook: Some("https://ops/heal".to_owned()),
                 token: Some(Secret::new("t0ken".to_owned())),
             }),
         }),

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::model::{Action, HostHeader, PathPattern, Strategy};
+use crate::model::{Action, Discovery, HostHeader, PathPattern, Strategy};
 
 /// A listener and a pool, to which a test adds its routes.
 pub(super) const BASE: &str = "listeners: [{ name: web, bind: ':8080' }]\npools: { a: { endpoints: ['10.0.0.1:80'] } }\n";
@@ -310,7 +310,7 @@ fn dns_discovery_has_defaults_and_stands_for_endpoints() {
     let loaded = loaded(
         "listeners: [{ name: w, bind: ':1', pool: a }]\npools: { a: { discovery: { dns: { host: Agents.Local, port: 80, min_interval: 2m } } } }",
     );
-    let dns = loaded.snapshot.pools["a"].dns.clone().unwrap();
+    let Some(Discovery::Dns(dns)) = loaded.snapshot.pools["a"].discovery.clone() else { panic!("no DNS") };
     assert_eq!((dns.host.as_str(), dns.port), ("agents.local", 80));
     assert_eq!((dns.min_interval, dns.max_interval), (Duration::from_secs(120), Duration::from_secs(120)));
 }

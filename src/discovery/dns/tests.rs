@@ -7,7 +7,8 @@ use hickory_resolver::proto::op::{Message, ResponseCode};
 use hickory_resolver::proto::rr::{RData, Record};
 use tokio::net::UdpSocket;
 
-use crate::discovery::watch;
+use crate::discovery::names::follow;
+use crate::discovery::{Found, Watch};
 use crate::model::Dns;
 
 use super::*;
@@ -201,12 +202,13 @@ async fn a_watch_follows_the_addresses_of_a_name() {
     let server = Server::start().await;
     server.set("a.test.", Reply::A(vec![[10, 0, 0, 2], [10, 0, 0, 1]], 0));
     let dns = Dns { host: "a.test".to_owned(), port: 80, min_interval: Duration::ZERO, max_interval: Duration::from_millis(100) };
-    let mut watch = watch(dns, server.resolver());
+    let mut watch = Watch::start(|sender| follow(dns, server.resolver(), sender));
+    let found = |addresses: &[[u8; 4]]| Some(addresses.iter().map(|ip| Found::at((*ip, 80).into())).collect::<Vec<_>>());
     assert!(watch.changed().await);
-    assert_eq!(watch.current(), Some(ips(&[[10, 0, 0, 1], [10, 0, 0, 2]])));
+    assert_eq!(watch.current(), found(&[[10, 0, 0, 1], [10, 0, 0, 2]]));
     server.set("a.test.", Reply::A(vec![[10, 0, 0, 3]], 0));
     assert!(watch.changed().await);
-    assert_eq!(watch.current(), Some(ips(&[[10, 0, 0, 3]])));
+    assert_eq!(watch.current(), found(&[[10, 0, 0, 3]]));
     server.set("a.test.", Reply::Code(ResponseCode::NXDomain));
     assert!(watch.changed().await);
     assert_eq!(watch.current(), Some(vec![]));

@@ -14,7 +14,7 @@ use tokio::time::timeout;
 
 use crate::health::active::connect;
 use crate::health::exchange::{Spoken, exchange};
-use crate::model::{Address, Heal, Upstream, UpstreamProtocol, UpstreamTls};
+use crate::model::{Address, Secret, Upstream, UpstreamProtocol, UpstreamTls};
 use crate::upstream::{Lookup, Target, TlsError, build_tls};
 
 /// How long a call may take.
@@ -63,13 +63,13 @@ pub(in crate::health) struct Event {
 }
 
 impl Webhook {
-    /// Prepares calls as `heal` says: a URL of `http` or `https`, whose certificate the system's authorities vouch for.
+    /// Prepares calls to `url`, of `http` or `https`, whose certificate the system's authorities vouch for.
     ///
     /// # Errors
     /// When the URL or the token cannot be used, or the system has no authorities.
-    pub fn new(heal: &Heal) -> Result<Self, WebhookError> {
-        let bad_url = || WebhookError::Url(heal.webhook.clone());
-        let uri: Uri = heal.webhook.parse().map_err(|_| bad_url())?;
+    pub fn new(url: &str, token: Option<&Secret>) -> Result<Self, WebhookError> {
+        let bad_url = || WebhookError::Url(url.to_owned());
+        let uri: Uri = url.parse().map_err(|_| bad_url())?;
         let authority = uri.authority().filter(|authority| !authority.as_str().contains('@')).ok_or_else(bad_url)?;
         let (port, is_tls) = match uri.scheme_str() {
             Some("http") => (80, false),
@@ -83,13 +83,13 @@ impl Webhook {
             None => return Err(bad_url()),
         };
         let address: Address = format!("{}:{port}", authority.host()).parse().map_err(|_| bad_url())?;
-        let tls_error = |source| WebhookError::Tls { url: heal.webhook.clone(), source: Box::new(source) };
+        let tls_error = |source| WebhookError::Tls { url: url.to_owned(), source: Box::new(source) };
         let tls = if is_tls { Some(build_tls(&UpstreamTls::default(), UpstreamProtocol::Http1).map_err(tls_error)?) } else { None };
         let target = Target::new(address, tls.as_deref(), Arc::new(Upstream::default())).map_err(tls_error)?;
         let path = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str).parse().map_err(|_| bad_url())?;
         let host = HeaderValue::try_from(authority.as_str()).map_err(|_| bad_url())?;
-        let token = heal.token.as_ref().map(|token| HeaderValue::try_from(format!("Bearer {}", token.expose()))).transpose();
-        let mut token = token.map_err(|_| WebhookError::Token(heal.webhook.clone()))?;
+        let token = token.map(|token| HeaderValue::try_from(format!("Bearer {}", token.expose()))).transpose();
+        let mut token = token.map_err(|_| WebhookError::Token(url.to_owned()))?;
         if let Some(token) = &mut token {
             token.set_sensitive(true);
         }
@@ -128,11 +128,9 @@ impl Webhook {
 mod tests {
     use super::*;
     use crate::health::testing::{listen, no_lookup, serve, soon, text};
-    use crate::model::Secret;
 
-    fn heal(webhook: impl Into<String>) -> Heal {
-        let token = Some(Secret::new("hunter2".to_owned()));
-        Heal { after: Duration::from_secs(60), cooldown: Duration::from_secs(300), webhook: webhook.into(), token }
+    fn to(url: &str) -> Result<Webhook, WebhookError> {
+        Webhook::new(url, Some(&Secret::new("hunter2".to_owned())))
     }
 
     fn event() -> Event {
@@ -150,17 +148,16 @@ mod tests {
     #[test]
     fn a_url_that_cannot_be_called_is_refused() {
         for url in ["", "a.test", "/path", "ftp://a.test/", "http://me:secret@a.test:80/", "http://a b/", "http://a.test:99999/"] {
-            assert!(matches!(Webhook::new(&heal(url)), Err(WebhookError::Url(_))), "{url}");
+            assert!(matches!(to(url), Err(WebhookError::Url(_))), "{url}");
         }
-        let odd = Heal { token: Some(Secret::new("a\nb".to_owned())), ..heal("http://a.test/") };
-        let error = Webhook::new(&odd).unwrap_err().to_string();
+        let odd = Secret::new("a\nb".to_owned());
+        let error = Webhook::new("http://a.test/", Some(&odd)).unwrap_err().to_string();
         assert!(error.contains("a.test") && !error.contains("a\nb"));
     }
 
     #[test]
     fn ports_and_paths_may_be_left_out() {
-        let place =
-            |url: &str| Webhook::new(&heal(url)).map(|hook| (hook.target.address.to_string(), hook.path.to_string())).unwrap();
+        let place = |url: &str| to(url).map(|hook| (hook.target.address.to_string(), hook.path.to_string())).unwrap();
         assert_eq!(place("http://a.test"), ("a.test:80".to_owned(), "/".to_owned()));
         assert_eq!(place("http://[::1]:81/x?y=z"), ("[::1]:81".to_owned(), "/x?y=z".to_owned()));
         assert_eq!(place("http://10.0.0.1/x"), ("10.0.0.1:80".to_owned(), "/x".to_owned()));
@@ -179,7 +176,7 @@ mod tests {
             text("thanks")
         })
         .await;
-        let hook = Webhook::new(&heal(format!("http://{}/heal?x=1", target.address))).unwrap();
+        let hook = to(&format!("http://{}/heal?x=1", target.address)).unwrap();
         soon(hook.call(&event(), &no_lookup())).await.unwrap();
         let (head, body) = soon(received.recv()).await.unwrap();
         assert_eq!((head.method, head.uri.to_string()), (Method::POST, "/heal?x=1".to_owned()));
@@ -202,11 +199,11 @@ mod tests {
             response
         })
         .await;
-        let hook = Webhook::new(&heal(format!("http://{}/", target.address))).unwrap();
+        let hook = to(&format!("http://{}/", target.address)).unwrap();
         assert_eq!(soon(hook.call(&event(), &no_lookup())).await, Err("status 302, expected 200-299".to_owned()));
         let (listener, address) = listen().await;
         drop(listener);
-        let hook = Webhook::new(&heal(format!("http://{address}/"))).unwrap();
+        let hook = to(&format!("http://{address}/")).unwrap();
         assert_eq!(soon(hook.call(&event(), &no_lookup())).await, Err("connection refused".to_owned()));
     }
 }

@@ -32,7 +32,8 @@ impl Plan {
     /// # Errors
     /// When its webhook cannot be called as configured.
     pub fn new(health: Health) -> Result<Self, WebhookError> {
-        let webhook = health.heal.as_ref().map(Webhook::new).transpose()?.map(Arc::new);
+        let webhook = health.heal.as_ref().and_then(|heal| Some(Webhook::new(heal.webhook.as_deref()?, heal.token.as_ref())));
+        let webhook = webhook.transpose()?.map(Arc::new);
         Ok(Self { health: Arc::new(health), webhook })
     }
 }

@@ -225,8 +225,13 @@ fn switched_off_checks_leave_no_trace() {
 
 #[test]
 fn an_endpoint_that_stays_down_is_healed_once_per_cooldown() {
-    let heal =
-        Heal { after: Duration::from_secs(60), cooldown: Duration::from_secs(300), webhook: "http://a.test".into(), token: None };
+    let heal = Heal {
+        after: Duration::from_secs(60),
+        cooldown: Duration::from_secs(300),
+        restart: false,
+        webhook: Some("http://a.test".into()),
+        token: None,
+    };
     let set = set(&["a"], None);
     let mut desk = Desk::with(Health { heal: Some(heal), ..health() }, &set, First::UseAtOnce);
     let mut fired = Vec::new();
@@ -315,7 +320,8 @@ async fn a_monitor_follows_a_real_endpoint_and_tells_the_webhook() {
     let (target, well, asked) = switched().await;
     let (hook, _, called) = switched().await;
     let webhook = format!("http://{}/", hook.address);
-    let heal = Heal { after: Duration::ZERO, cooldown: Duration::from_secs(3600), webhook, token: None };
+    let heal =
+        Heal { after: Duration::ZERO, cooldown: Duration::from_secs(3600), restart: false, webhook: Some(webhook), token: None };
     let set = EndpointSet::unproven(&id("pool"), [spec("a", &target.address.to_string())], None);
     let endpoint = &set.endpoints()[0];
     let watched = || vec![Watched { endpoint: Arc::clone(endpoint), target: target.clone(), first: First::AfterGoodCheck }];

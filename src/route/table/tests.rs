@@ -53,6 +53,7 @@ fn route(matcher: Match) -> Arc<Route> {
         require: Default::default(),
         rewrite: Rewrite::default(),
         timeouts: RouteTimeouts::default(),
+        heartbeat: None,
         policies: Default::default(),
     })
 }

@@ -6,6 +6,8 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// Buckets to each power of two.
 const SUB: usize = 8;
 
@@ -86,13 +88,41 @@ impl Histogram {
 }
 
 /// The sum of several histograms.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Snapshot {
     buckets: Vec<u64>,
     sum_micros: u64,
 }
 
 impl Snapshot {
+    /// Adds the samples of another one.
+    pub fn add(&mut self, other: &Self) {
+        if self.buckets.len() < other.buckets.len() {
+            self.buckets.resize(other.buckets.len(), 0);
+        }
+        for (sum, bucket) in self.buckets.iter_mut().zip(&other.buckets) {
+            *sum = sum.saturating_add(*bucket);
+        }
+        self.sum_micros = self.sum_micros.saturating_add(other.sum_micros);
+    }
+
+    /// Adds one sample, in seconds.
+    pub fn record(&mut self, seconds: f64) {
+        let micros = ((seconds.max(0.0) * 1e6) as u64).min(1 << OCTAVES);
+        if self.buckets.is_empty() {
+            self.buckets.resize(BUCKETS, 0);
+        }
+        self.buckets[index(micros)] += 1;
+        self.sum_micros = self.sum_micros.saturating_add(micros);
+    }
+
+    /// Returns the samples that came since `earlier`, an earlier state of the same sum.
+    pub fn since(&self, earlier: &Self) -> Self {
+        let before = |index: usize| earlier.buckets.get(index).copied().unwrap_or(0);
+        let buckets = self.buckets.iter().enumerate().map(|(index, count)| count.saturating_sub(before(index))).collect();
+        Self { buckets, sum_micros: self.sum_micros.saturating_sub(earlier.sum_micros) }
+    }
+
     /// Returns how many samples there are.
     pub fn count(&self) -> u64 {
         self.buckets.iter().sum()

@@ -115,7 +115,9 @@ fn health(health: Option<&Health>, policies: &mut Vec<Policy>) {
         Some(heal) => {
             section.add("health.heal.after", &heal.after, &defaults::HEAL_AFTER, duration);
             section.add("health.heal.cooldown", &heal.cooldown, &defaults::HEAL_COOLDOWN, duration);
-            section.given("health.heal.webhook", heal.webhook.clone());
+            if let Some(webhook) = &heal.webhook {
+                section.given("health.heal.webhook", webhook.clone());
+            }
         }
     }
 }

@@ -1,0 +1,7 @@
+//! What is seen of a pool: one observation after the other, and windows over them.
+
+mod gauge;
+mod observation;
+
+pub use gauge::Gauge;
+pub use observation::Observation;
