@@ -32,6 +32,7 @@ fn table(n: usize, matcher: impl Fn(usize) -> Match) -> Table {
         require: Default::default(),
         rewrite: Rewrite::default(),
         timeouts: RouteTimeouts::default(),
+        heartbeat: None,
         policies: Default::default(),
     };
     let routes: Vec<Arc<Route>> = (0..n).map(|n| Arc::new(route(n))).collect();

@@ -118,7 +118,8 @@ impl Settings {
             hash: Hash::default(),
             resource: ResourceTerms::default(),
             endpoints,
-            dns: None,
+            discovery: None,
+            autoscale: None,
             slow_start: chance(rng, 0.3).then(|| secs(rng, 1.0, 20.0)),
             max_connections: None,
             protection: Protection {
