@@ -4,7 +4,6 @@
 
 mod active;
 mod ejection;
-mod exchange;
 mod guard;
 mod heal;
 mod monitor;

@@ -8,6 +8,7 @@ mod clock;
 mod connections;
 mod dial;
 mod failure;
+pub mod once;
 mod stream;
 mod target;
 mod tls;

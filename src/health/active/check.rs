@@ -2,16 +2,19 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::{grpc, http, tcp};
 use crate::health::verdict::{Checked, Finding};
 use crate::kit::clock;
-use crate::model::{Address, Health, Probe, Reason};
-use crate::upstream::{self, Lookup, SendFailure, Stream, Target};
+use crate::model::{Address, Health, Probe};
+use crate::upstream::{Lookup, Target};
 
-/// A check of a day is one without an answer, and keeps deadlines within what an `Instant` holds.
+/// A check of a day is one without an answer.
 const MAX_WAIT: Duration = Duration::from_secs(24 * 3600);
+
+/// How much of an answer's body is read: a health page, not a download.
+pub(super) const MAX_BODY: usize = 64 * 1024;
 
 /// An answer that is good.
 #[derive(Debug, PartialEq, Eq)]
@@ -59,24 +62,6 @@ fn judge(found: Result<Good, String>, degraded_above: Option<Duration>, took: Du
             None if good.says == Says::Degraded => Checked::new(Finding::Degraded, good.message, took),
             None => Checked::new(Finding::Ok, good.message, took),
         },
-    }
-}
-
-/// Opens a connection as a request would: within `limit`, and within the endpoint's own connect timeout.
-pub(in crate::health) async fn connect(target: &Target, lookup: &Lookup, limit: Duration) -> Result<Stream, String> {
-    let limit = limit.min(target.settings.connect_timeout).min(MAX_WAIT);
-    upstream::connect(target, lookup, Instant::now() + limit).await.map_err(|failure| explain(failure, limit))
-}
-
-fn explain(failure: SendFailure, limit: Duration) -> String {
-    let detail = failure.detail;
-    match failure.reason {
-        Reason::ConnectRefusedByEndpoint => "connection refused".to_owned(),
-        Reason::ConnectTimeout => format!("no connection within {limit:?}"),
-        Reason::TlsCertificate => format!("certificate not accepted: {detail}"),
-        Reason::TlsFailed => format!("TLS handshake failed: {detail}"),
-        Reason::NameUnresolved => detail.into_owned(),
-        _ => format!("cannot connect: {detail}"),
     }
 }
 

@@ -11,10 +11,10 @@ use http::header::{CONTENT_TYPE, TE, USER_AGENT};
 use http::{HeaderMap, HeaderValue, Method, Request};
 use percent_encoding::percent_decode;
 
-use super::check::{Good, Says, connect, host};
+use super::check::{Good, MAX_BODY, Says, host};
 use super::http::AGENT;
-use crate::health::exchange::{Answer, Spoken, exchange};
 use crate::message::grpc::is_grpc;
+use crate::upstream::once::{Answer, Spoken, exchange, open};
 use crate::upstream::{Lookup, Target};
 
 const METHOD: &str = "grpc.health.v1.Health/Check";
@@ -31,8 +31,8 @@ const NOT_FOUND: &str = "5";
 const UNIMPLEMENTED: &str = "12";
 
 pub(super) async fn ask(service: &str, target: &Target, lookup: &Lookup, limit: Duration) -> Result<Good, String> {
-    let stream = connect(&speaking_h2(target), lookup, limit).await?;
-    let answer = exchange(stream, Spoken::H2, request(service, target)?, |_| true).await?;
+    let stream = open(&speaking_h2(target), lookup, limit).await?;
+    let answer = exchange(stream, Spoken::H2, request(service, target)?, |_| MAX_BODY).await?;
     judge(service, &answer)
 }
 

@@ -9,9 +9,9 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, response};
 use memchr::memmem;
 use serde_json::Value;
 
-use super::check::{Good, Says, connect, host};
-use crate::health::exchange::{Answer, Spoken, exchange};
+use super::check::{Good, MAX_BODY, Says, host};
 use crate::model::{HttpProbe, JsonField};
+use crate::upstream::once::{Answer, Spoken, exchange, open};
 use crate::upstream::{Lookup, Target};
 
 /// What checks call themselves.
@@ -26,14 +26,15 @@ const DEGRADED: &str = "degraded";
 const SHOWN: usize = 40;
 
 pub(super) async fn ask(probe: &HttpProbe, target: &Target, lookup: &Lookup, limit: Duration) -> Result<Good, String> {
-    let stream = connect(target, lookup, limit).await?;
+    let stream = open(target, lookup, limit).await?;
     let spoken = Spoken::over(&stream, target.settings.protocol);
-    let wants_body = |head: &response::Parts| {
-        probe.method != Method::HEAD
+    let wanted = |head: &response::Parts| {
+        let is_wanted = probe.method != Method::HEAD
             && is_expected(&probe.expect, head.status.as_u16())
-            && (probe.body.is_some() || probe.json.is_some() || is_json(&head.headers))
+            && (probe.body.is_some() || probe.json.is_some() || is_json(&head.headers));
+        if is_wanted { MAX_BODY } else { 0 }
     };
-    judge(probe, &exchange(stream, spoken, request(probe, target, spoken)?, wants_body).await?)
+    judge(probe, &exchange(stream, spoken, request(probe, target, spoken)?, wanted).await?)
 }
 
 fn request(probe: &HttpProbe, target: &Target, spoken: Spoken) -> Result<Request<Bytes>, String> {

@@ -12,4 +12,4 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
-pub(super) use check::{check, connect};
+pub(super) use check::check;

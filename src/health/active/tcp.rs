@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use super::check::{Good, Says, connect};
+use super::check::{Good, Says};
+use crate::upstream::once::open;
 use crate::upstream::{Lookup, Target};
 
 pub(super) async fn ask(target: &Target, lookup: &Lookup, limit: Duration) -> Result<Good, String> {
-    connect(target, lookup, limit).await?;
+    open(target, lookup, limit).await?;
     Ok(Good { message: "connected".to_owned(), says: Says::Well })
 }

@@ -13,12 +13,17 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use serde::Serialize;
+use tokio::sync::Notify;
 
-use crate::kit::clock::Tick;
+use crate::kit::clock::{self, Tick};
 use crate::model::Priority;
+use crate::telemetry::metrics::Snapshot;
 
 use super::line::{Line, Rank, Trimmed};
 use super::pace::Pace;
+
+/// How many of those who wait are asked how long they have: the line is in the order of importance first, and may be long.
+const LOOKED_AT: usize = 1000;
 
 /// Why one may not wait any longer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,10 +63,20 @@ pub struct Figures {
     pub waited_seconds_total: f64,
 }
 
+/// How long those who waited did, and those who wait have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Waits {
+    /// Of all who have left the line so far, served or not.
+    pub over: Snapshot,
+    /// Of the one among the first in line who has waited the longest.
+    pub oldest: Option<Duration>,
+}
+
 /// Those who wait for grants of type `G`, each wanting a `W`.
 pub struct Desk<W, G> {
     waiting: AtomicUsize,
     counts: Counts,
+    begun: Arc<Notify>,
     inner: Mutex<Inner<W, G>>,
 }
 
@@ -78,6 +93,7 @@ struct Counts {
 struct Inner<W, G> {
     line: Line<Arc<Waiter<W, G>>>,
     pace: Pace,
+    over: Snapshot,
 }
 
 struct Waiter<W, G> {
@@ -143,7 +159,8 @@ impl<W, G> Default for Desk<W, G> {
         Self {
             waiting: AtomicUsize::new(0),
             counts: Counts::default(),
-            inner: Mutex::new(Inner { line: Line::default(), pace: Pace::default() }),
+            begun: Arc::default(),
+            inner: Mutex::new(Inner { line: Line::default(), pace: Pace::default(), over: Snapshot::default() }),
         }
     }
 }
@@ -169,6 +186,7 @@ impl<W, G> Desk<W, G> {
         suits: impl FnOnce(&W) -> bool,
         offer: impl FnMut(&W) -> Offer<G>,
     ) -> Result<(Arc<Waiter<W, G>>, Rank), Refusal> {
+        self.begun.notify_one();
         let waiter = Arc::new(Waiter { want: entry.want, since: entry.now, stage: Mutex::new(Stage::Waiting(None)) });
         let mut inner = lock(&self.inner);
         let is_full = inner.line.len() >= entry.capacity;
@@ -185,6 +203,7 @@ impl<W, G> Desk<W, G> {
             Trimmed::Fits => {}
             Trimmed::Displaced(other) => {
                 self.counts.displaced.fetch_add(1, Relaxed);
+                inner.over.record(entry.now.since(other.since));
                 other.resolve(Stage::Refused(Refusal::Displaced));
             }
             Trimmed::Full(_) => {
@@ -222,6 +241,7 @@ impl<W, G> Desk<W, G> {
         self.counts.granted.fetch_add(1, Relaxed);
         let waited = now.since(waiter.since).as_micros();
         self.counts.waited_micros.fetch_add(u64::try_from(waited).unwrap_or(u64::MAX), Relaxed);
+        inner.over.record(now.since(waiter.since));
         waiter.resolve(Stage::Granted(grant));
     }
 
@@ -230,6 +250,18 @@ impl<W, G> Desk<W, G> {
         let mut inner = lock(&self.inner);
         let depth = inner.line.len();
         inner.pace.advice(depth, unknown, now)
+    }
+
+    /// Returns what is notified whenever somebody comes to wait, whether there is a place or not; for one listener.
+    pub(crate) const fn begun(&self) -> &Arc<Notify> {
+        &self.begun
+    }
+
+    /// Returns how long was waited and is waited. O(1) in those who wait.
+    pub(crate) fn waits(&self, now: Tick) -> Waits {
+        let inner = lock(&self.inner);
+        let oldest = inner.line.iter().take(LOOKED_AT).map(|(_, waiter)| now.since(waiter.since)).max();
+        Waits { over: inner.over.clone(), oldest }
     }
 
     pub(crate) fn figures(&self) -> Figures {
@@ -246,9 +278,10 @@ impl<W, G> Desk<W, G> {
     }
 
     /// Takes a waiter out, and returns what it had been granted meanwhile.
-    fn leave(&self, rank: Rank, waiter: &Waiter<W, G>) -> Option<G> {
+    fn leave(&self, rank: Rank, waiter: &Waiter<W, G>, now: Tick) -> Option<G> {
         let mut inner = lock(&self.inner);
         if inner.line.remove(rank).is_some() {
+            inner.over.record(now.since(waiter.since));
             self.waiting.store(inner.line.len(), SeqCst);
             self.counts.left.fetch_add(1, Relaxed);
         }
@@ -306,7 +339,7 @@ impl<I: Issuer> Future for Wait<I> {
 impl<I: Issuer> Drop for Wait<I> {
     fn drop(&mut self) {
         // Not while the line's mutex is held: what goes back is offered to the next.
-        if let Some(grant) = self.issuer.desk().leave(self.rank, &self.waiter) {
+        if let Some(grant) = self.issuer.desk().leave(self.rank, &self.waiter, clock::now()) {
             self.issuer.take_back(grant);
         }
     }

@@ -10,7 +10,7 @@ mod line;
 mod pace;
 mod slots;
 
-pub use desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait};
+pub use desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait, Waits};
 pub use grant::Grant;
 pub use line::{Line, Rank, Trimmed};
 pub use pace::Pace;

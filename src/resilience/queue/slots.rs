@@ -7,12 +7,14 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed, Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use tokio::sync::Notify;
+
 use crate::endpoint::{Endpoint, EndpointSet, Serial};
 use crate::kit::clock::Tick;
 use crate::model::{Priority, Queue};
 use crate::resilience::breaker::Breaker;
 
-use super::desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait};
+use super::desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait, Waits};
 use super::grant::Grant;
 
 /// What a waiting request needs of an endpoint.
@@ -136,6 +138,21 @@ impl SlotQueue {
     /// Returns how long one who was refused should stay away: depth over the measured rate, the queue's timeout while nothing is measured.
     pub fn advice(&self, now: Tick) -> Duration {
         self.desk.advice(self.timeout(), now)
+    }
+
+    /// Returns what is notified whenever a request comes to wait, whether there is a place or not; for one listener.
+    pub const fn begun(&self) -> &Arc<Notify> {
+        self.desk.begun()
+    }
+
+    /// Returns how many may wait.
+    pub fn capacity(&self) -> u32 {
+        self.capacity.load(Relaxed)
+    }
+
+    /// Returns how long was waited, and is.
+    pub fn waits(&self, now: Tick) -> Waits {
+        self.desk.waits(now)
     }
 
     /// Returns what has been counted.

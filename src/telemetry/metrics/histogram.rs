@@ -47,6 +47,10 @@ pub(super) fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
 }
 
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).min(1 << OCTAVES)
+}
+
 fn index(micros: u64) -> usize {
     if micros < SUB as u64 {
         return micros as usize;
@@ -68,7 +72,7 @@ fn floor(index: usize) -> u64 {
 impl Histogram {
     /// Adds a sample.
     pub fn record(&self, duration: Duration) {
-        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).min(1 << OCTAVES);
+        let micros = micros(duration);
         let buckets = self.buckets.get_or_init(|| (0..BUCKETS).map(|_| AtomicU64::new(0)).collect());
         add(&buckets[index(micros)], 1);
         add(&self.sum_micros, micros);
@@ -106,9 +110,9 @@ impl Snapshot {
         self.sum_micros = self.sum_micros.saturating_add(other.sum_micros);
     }
 
-    /// Adds one sample, in seconds.
-    pub fn record(&mut self, seconds: f64) {
-        let micros = ((seconds.max(0.0) * 1e6) as u64).min(1 << OCTAVES);
+    /// Adds one sample.
+    pub fn record(&mut self, duration: Duration) {
+        let micros = micros(duration);
         if self.buckets.is_empty() {
             self.buckets.resize(BUCKETS, 0);
         }
@@ -190,6 +194,22 @@ mod tests {
         let mut snapshot = Snapshot::default();
         histogram.add_to(&mut snapshot);
         assert_eq!(snapshot.count(), 1);
+    }
+
+    #[test]
+    fn what_came_since_then_is_the_difference() {
+        let mut sum = Snapshot::default();
+        sum.record(Duration::from_millis(5));
+        let then = sum.clone();
+        sum.record(Duration::from_millis(80));
+        let mut news = Snapshot::default();
+        news.record(Duration::from_millis(80));
+        assert_eq!(sum.since(&then), news);
+        assert_eq!(sum.since(&sum).count(), 0);
+        let mut both = then.clone();
+        both.add(&news);
+        assert_eq!(both, sum);
+        assert_eq!(then.since(&sum).count(), 0, "a state that is not earlier yields nothing");
     }
 
     proptest! {

@@ -15,31 +15,32 @@ use hyper_util::rt::TokioIo;
 use crate::model::UpstreamProtocol;
 use crate::upstream::{Stream, chain};
 
-/// How much of an answer's body is read: a health page, not a download.
-pub(super) const MAX_BODY: usize = 64 * 1024;
-
 /// Bytes of an answer's head.
 const MAX_HEAD: u32 = 64 * 1024;
 
 /// What is spoken over a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Spoken {
+pub enum Spoken {
+    /// HTTP/1.1.
     H1,
+    /// HTTP/2.
     H2,
 }
 
 /// An answer, as far as it was read.
 #[derive(Debug)]
-pub(super) struct Answer {
-    pub(super) head: response::Parts,
-    /// The first [`MAX_BODY`] bytes at most; empty when the body was not wanted.
-    pub(super) body: Bytes,
-    pub(super) trailers: HeaderMap,
+pub struct Answer {
+    /// Status and fields.
+    pub head: response::Parts,
+    /// As much of the body as was wanted, at most.
+    pub body: Bytes,
+    /// Trailers, when the whole body was read.
+    pub trailers: HeaderMap,
 }
 
 impl Spoken {
     /// Returns what an endpoint with this setting speaks over `stream`.
-    pub(super) fn over(stream: &Stream, protocol: UpstreamProtocol) -> Self {
+    pub fn over(stream: &Stream, protocol: UpstreamProtocol) -> Self {
         match protocol {
             UpstreamProtocol::Http1 => Self::H1,
             UpstreamProtocol::Http2 => Self::H2,
@@ -49,22 +50,22 @@ impl Spoken {
     }
 }
 
-/// Sends `request` and reads the answer, with its body when `wants_body` says so of the head; the error is one line.
+/// Sends `request` and reads the answer, with as many bytes of its body as `wanted` says of the head; the error is one line.
 ///
 /// The request's target is in the form that the protocol needs: absolute for HTTP/2. Has no deadline of its own. Cancel safe.
-pub(super) async fn exchange(
+pub async fn exchange(
     stream: Stream,
     spoken: Spoken,
     request: Request<Bytes>,
-    wants_body: impl Fn(&response::Parts) -> bool,
+    wanted: impl Fn(&response::Parts) -> usize,
 ) -> Result<Answer, String> {
     match spoken {
-        Spoken::H1 => over_h1(stream, request, wants_body).await,
-        Spoken::H2 => over_h2(stream, request, wants_body).await,
+        Spoken::H1 => over_h1(stream, request, wanted).await,
+        Spoken::H2 => over_h2(stream, request, wanted).await,
     }
 }
 
-async fn over_h1(stream: Stream, request: Request<Bytes>, wants_body: impl Fn(&response::Parts) -> bool) -> Result<Answer, String> {
+async fn over_h1(stream: Stream, request: Request<Bytes>, wanted: impl Fn(&response::Parts) -> usize) -> Result<Answer, String> {
     let mut builder = hyper::client::conn::http1::Builder::new();
     builder.max_buf_size(MAX_HEAD as usize);
     let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.map_err(|error| h1_error(&error))?;
@@ -73,20 +74,21 @@ async fn over_h1(stream: Stream, request: Request<Bytes>, wants_body: impl Fn(&r
         let (head, mut incoming) = response.into_parts();
         let mut body = BytesMut::new();
         let mut trailers = HeaderMap::new();
-        while wants_body(&head) && body.len() < MAX_BODY {
+        let wanted = wanted(&head);
+        while body.len() < wanted {
             let Some(frame) = incoming.frame().await else { break };
             match frame.map_err(|error| h1_error(&error))?.into_data() {
                 Ok(data) => body.extend_from_slice(&data),
                 Err(frame) => trailers = frame.into_trailers().unwrap_or_default(),
             }
         }
-        body.truncate(MAX_BODY);
+        body.truncate(wanted);
         Ok(Answer { head, body: body.freeze(), trailers })
     };
     beside(connection, asking).await
 }
 
-async fn over_h2(stream: Stream, request: Request<Bytes>, wants_body: impl Fn(&response::Parts) -> bool) -> Result<Answer, String> {
+async fn over_h2(stream: Stream, request: Request<Bytes>, wanted: impl Fn(&response::Parts) -> usize) -> Result<Answer, String> {
     let mut builder = h2::client::Builder::new();
     builder.enable_push(false).max_header_list_size(MAX_HEAD);
     let (sender, connection) = builder.handshake::<_, Bytes>(stream).await.map_err(|error| h2_error(&error))?;
@@ -102,8 +104,9 @@ async fn over_h2(stream: Stream, request: Request<Bytes>, wants_body: impl Fn(&r
         let (head, mut incoming) = response.await.map_err(|error| h2_error(&error))?.into_parts();
         let mut body = BytesMut::new();
         let mut trailers = HeaderMap::new();
-        if wants_body(&head) {
-            while body.len() < MAX_BODY
+        let wanted = wanted(&head);
+        if wanted > 0 {
+            while body.len() < wanted
                 && let Some(data) = incoming.data().await
             {
                 let data = data.map_err(|error| h2_error(&error))?;
@@ -112,11 +115,11 @@ async fn over_h2(stream: Stream, request: Request<Bytes>, wants_body: impl Fn(&r
                 let _ = incoming.flow_control().release_capacity(data.len());
             }
             // Trailers come after the whole body only.
-            if body.len() < MAX_BODY {
+            if body.len() < wanted {
                 trailers = incoming.trailers().await.map_err(|error| h2_error(&error))?.unwrap_or_default();
             }
         }
-        body.truncate(MAX_BODY);
+        body.truncate(wanted);
         Ok(Answer { head, body: body.freeze(), trailers })
     };
     beside(connection, asking).await
