@@ -148,10 +148,21 @@ impl Vitals {
         (trust > 0.0).then_some(ReportedLoad { utilisation, queue: word as u32, trust })
     }
 
+    /// Returns the processor and memory utilisation that the endpoint last said, as ratios; `None` when it never did or the report is stale.
+    pub fn reported_resources(&self, now: Tick) -> Option<(f64, f64)> {
+        let at = self.reported_at.load(Relaxed).checked_sub(1)?;
+        let word = self.resources.load(Relaxed);
+        let ratio = |bits: u32| f64::from(f32::from_bits(bits));
+        (now.since(Tick::from_nanos(at)) <= REPORT_FRESH).then(|| (ratio((word >> 32) as u32), ratio(word as u32)))
+    }
+
     /// Takes in a load report; figures that are not numbers, or negative, count as 0.
     pub fn report(&self, load: LoadReport, now: Tick) {
         // `f64::max` passes over a NaN.
-        let utilisation = load.cpu.max(load.memory).max(load.application).max(0.0).min(f64::from(f32::MAX)) as f32;
+        let clean = |ratio: f64| ratio.max(0.0).min(f64::from(f32::MAX)) as f32;
+        let utilisation = clean(load.cpu.max(load.memory).max(load.application));
+        let resources = [clean(load.cpu), clean(load.memory)].map(|ratio| u64::from(ratio.to_bits()));
+        self.resources.store((resources[0] << 32) | resources[1], Relaxed);
         self.report.store((u64::from(utilisation.to_bits()) << 32) | u64::from(load.queue), Relaxed);
         self.reported_at.store(now.as_nanos().saturating_add(1), Relaxed);
     }
@@ -243,6 +254,15 @@ mod tests {
         assert_eq!(trust(10), Some(1.0));
         assert!(trust(15).is_some_and(|trust| (trust - 0.5).abs() < 1e-9));
         assert_eq!(trust(20), None);
+    }
+
+    #[test]
+    fn reported_resources_are_told_apart_and_grow_stale() {
+        let vitals = Vitals::default();
+        assert_eq!(vitals.reported_resources(at(0)), None);
+        vitals.report(LoadReport { cpu: 0.25, memory: 0.5, application: 0.9, queue: 0 }, at(0));
+        assert_eq!(vitals.reported_resources(at(10)), Some((0.25, 0.5)));
+        assert_eq!(vitals.reported_resources(at(11)), None);
     }
 
     #[test]

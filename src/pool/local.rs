@@ -93,6 +93,21 @@ impl Local {
         &self.queue
     }
 
+    /// Returns how long a request may wait for a slot: longer while the pool is cold, for a replica that must start first.
+    pub(super) fn patience(&self) -> Duration {
+        let usual = self.queue.timeout();
+        match &self.model.borrow().autoscale {
+            Some(autoscale) if self.is_cold() => usual.max(autoscale.cold_start_timeout),
+            _ => usual,
+        }
+    }
+
+    /// Tells whether no endpoint is there that stays.
+    fn is_cold(&self) -> bool {
+        let leaves = |cause| matches!(cause, Cause::Draining | Cause::Leaving);
+        self.members.borrow().list.iter().all(|member| member.endpoint.state.availability().causes().any(leaves))
+    }
+
     /// Picks a member for `call` on a route that requires `route` capabilities.
     pub(super) fn pick(&self, route: &[Box<str>], call: &Call, now: Tick) -> Result<Rc<Member>, NoPick> {
         let members = self.members.borrow();

@@ -112,7 +112,7 @@ impl Policy {
     /// Waits for a place in `pool`.
     async fn wait(&self, pool: &Local, call: &Call) -> Result<Place, Box<Denied>> {
         let queue = pool.queue();
-        let limit = self.timeout.unwrap_or_else(|| queue.timeout());
+        let limit = self.timeout.unwrap_or_else(|| pool.patience());
         let deadline = tokio::time::Instant::now() + limit;
         let mut strangers = Vec::new();
         loop {
