@@ -78,6 +78,8 @@ pub struct Vitals {
     parked_until: AtomicU64,
     /// Utilisation as `f32` in the upper half, queue length in the lower.
     report: AtomicU64,
+    /// Processor and memory of the last report, each as `f32`: in the upper half and in the lower.
+    resources: AtomicU64,
     /// Nanoseconds since the start, plus 1; 0 without a report.
     reported_at: AtomicU64,
     /// In microseconds.
