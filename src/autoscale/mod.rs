@@ -6,11 +6,17 @@
 
 mod decide;
 mod retreat;
+mod run;
+mod scaling;
 mod signal;
+mod starts;
+mod turn;
 
 pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
     decide,
 };
 pub use retreat::{Candidate, Leaving, Moves, Retreat};
+pub use run::{Autoscaler, Tools};
+pub use scaling::{Counts, Ordered, Scaling, Standing, Trouble};
 pub use signal::{Collector, Extra, Gauge, Observation};

@@ -30,4 +30,9 @@ impl Gauge {
     pub fn read(&self, _meter: &Meter, _now_ms: u64) -> Option<f64> {
         None
     }
+
+    /// Returns what every policy with a signal reads.
+    pub fn readings(&self, _terms: &crate::model::Terms, _now_ms: u64) -> Vec<crate::autoscale::decide::Reading> {
+        Vec::new()
+    }
 }
