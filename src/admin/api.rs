@@ -16,13 +16,13 @@ use super::handles::{CHECKS, Control, Unknown};
 use crate::health::HISTORY;
 use crate::model::Weight;
 
-type Shared = State<Arc<dyn Control>>;
+pub(super) type Shared = State<Arc<dyn Control>>;
 
 /// The longest detail of an error that no page made, in bytes.
 const MAX_DETAIL: usize = 1024;
 
 /// What there is, shown to whoever asks for something else.
-pub(super) const PAGES: [&str; 18] = [
+pub(super) const PAGES: [&str; 20] = [
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
@@ -35,6 +35,8 @@ pub(super) const PAGES: [&str; 18] = [
     "POST /api/v1/pools/{pool}/endpoints/{id}/drain",
     "POST /api/v1/pools/{pool}/endpoints/{id}/undrain",
     "POST /api/v1/pools/{pool}/endpoints/{id}/breaker/close",
+    "GET /api/v1/pools/{pool}/autoscale",
+    "PUT, DELETE /api/v1/pools/{pool}/autoscale/order",
     "GET /api/v1/bulkheads",
     "GET /api/v1/bulkheads/{bulkhead}",
     "GET /api/v1/routes",
@@ -98,6 +100,7 @@ pub(super) fn api_pages() -> Router<Arc<dyn Control>> {
         .route("/api/v1/pools/{pool}/endpoints/{id}/drain", post(drain))
         .route("/api/v1/pools/{pool}/endpoints/{id}/undrain", post(undrain))
         .route("/api/v1/pools/{pool}/endpoints/{id}/breaker/close", post(close_breaker))
+        .merge(super::autoscale_api::pages())
         .route("/api/v1/bulkheads", get(bulkheads))
         .route("/api/v1/bulkheads/{bulkhead}", get(bulkhead))
         .route("/api/v1/routes", get(routes))
@@ -227,7 +230,7 @@ async fn clear_fault(State(control): Shared, Path(route): Path<String>) -> Resul
 }
 
 /// Reads a body of JSON, of which `expected` is an example.
-async fn read<T: DeserializeOwned>(request: Request, expected: &str) -> Result<T, Problem> {
+pub(super) async fn read<T: DeserializeOwned>(request: Request, expected: &str) -> Result<T, Problem> {
     let body = axum::body::to_bytes(request.into_body(), super::server::MAX_BODY)
         .await
         .map_err(|_| Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "the body is too large"))?;

@@ -4,9 +4,9 @@
 
 use std::time::Duration;
 
-use jiff::SignedDuration;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
+use super::duration;
 use crate::resilience::fault::{Fault, Wish};
 
 /// A fault that outlasts the attention of whoever ordered it is an outage.
@@ -18,13 +18,13 @@ const MAX_TIME: Duration = Duration::from_secs(3600);
 pub(super) struct FaultOrder {
     #[serde(default = "all")]
     share: f64,
-    #[serde(default, deserialize_with = "optional_duration")]
+    #[serde(default, deserialize_with = "duration::optional")]
     delay: Option<Duration>,
     abort: Option<u16>,
     #[serde(default)]
     reset: bool,
     slow_body: Option<u64>,
-    #[serde(rename = "for", deserialize_with = "duration")]
+    #[serde(rename = "for", deserialize_with = "duration::required")]
     time: Duration,
 }
 
@@ -48,19 +48,6 @@ impl FaultOrder {
 
 const fn all() -> f64 {
     1.0
-}
-
-fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    parsed(&String::deserialize(deserializer)?)
-}
-
-fn optional_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Duration>, D::Error> {
-    Option::<String>::deserialize(deserializer)?.map(|text| parsed(&text)).transpose()
-}
-
-fn parsed<E: de::Error>(text: &str) -> Result<Duration, E> {
-    let duration = text.parse::<SignedDuration>().ok().and_then(|duration| Duration::try_from(duration).ok());
-    duration.ok_or_else(|| E::custom(format!("{text:?} is no duration such as \"250ms\", \"30s\", \"5m\" or \"1h\"")))
 }
 
 #[cfg(test)]

@@ -4,8 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
 
+use super::autoscale::ScalingView;
 use super::protection::{BulkheadView, OverloadView, RouteView};
 use super::view::{ConfigView, EndpointView, PoolView, Readiness, ReloadFailure, Status};
+use crate::autoscale::Order;
 use crate::model::Weight;
 use crate::registry::Report;
 use crate::resilience::fault::Fault;
@@ -30,6 +32,9 @@ pub enum Unknown {
         /// What it does not have.
         endpoint: String,
     },
+    /// The pool is there, and is not sized.
+    #[error("pool {0:?} is not sized: it has no autoscale, or its mode is off")]
+    Unsized(String),
     /// No such bulkhead.
     #[error("there is no bulkhead {0:?}")]
     Bulkhead(String),
@@ -94,6 +99,10 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// When there is no such route.
     fn set_fault(&self, route: &str, fault: Option<(Fault, Duration)>) -> Result<RouteView, Unknown>;
+    /// Returns how the sizing of a pool stands.
+    fn scaling(&self, pool: &str) -> Result<ScalingView, Unknown>;
+    /// Orders the size of a pool, for a time or until it is taken back with `None`, and returns how its sizing stands.
+    fn order_scaling(&self, pool: &str, order: Option<(Order, Option<Duration>)>) -> Result<ScalingView, Unknown>;
     /// Returns how near the process is to its limits; `None` before the first config.
     fn overload(&self) -> Option<OverloadView>;
     /// Returns the Prometheus page.

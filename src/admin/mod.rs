@@ -5,6 +5,9 @@
 
 mod api;
 mod auth;
+mod autoscale;
+mod autoscale_api;
+mod duration;
 mod fault;
 mod handles;
 mod protection;
@@ -13,6 +16,7 @@ mod server;
 mod tests;
 mod view;
 
+pub use autoscale::{OrderView, ReplicaView, ScalingView};
 pub use handles::{CHECKS, Control, Pending, Unknown};
 pub use protection::{BulkheadView, HealthView, OverloadView, QueueView, RetriesView, RouteView};
 pub use server::{Settings, serve};

@@ -212,6 +212,15 @@ impl Control for Arc<Fake> {
         self.route(route)
     }
 
+    fn scaling(&self, pool: &str) -> Result<ScalingView, Unknown> {
+        self.pool(pool, 0)?;
+        Err(Unknown::Unsized(pool.to_owned()))
+    }
+
+    fn order_scaling(&self, pool: &str, _: Option<(Order, Option<Duration>)>) -> Result<ScalingView, Unknown> {
+        self.scaling(pool)
+    }
+
     fn overload(&self) -> Option<OverloadView> {
         let limits = Overload { max_requests: Some(100), ..Overload::default() };
         Some(OverloadView { limits, running: Some(7), memory_bytes: None, replay_memory_used_bytes: 512 })

@@ -7,8 +7,9 @@ use tracing::{info, warn};
 
 use crate::admin::{
     BulkheadView, CHECKS, ConfigView, Control, EndpointView, ListenerView, OverloadView, Pending, PoolSummary, PoolView, Readiness,
-    ReloadFailure, RouteView, Status, Unknown, effective,
+    ReloadFailure, RouteView, ScalingView, Status, Unknown, effective,
 };
+use crate::autoscale::Order;
 use crate::endpoint::Cause;
 use crate::kit::clock;
 use crate::model::Weight;
@@ -136,6 +137,14 @@ impl Control for Arc<Proxy> {
                 info!(%route, "Fault switched off by an operator.");
             }
         })
+    }
+
+    fn scaling(&self, pool: &str) -> Result<ScalingView, Unknown> {
+        self.scaling_view(pool)
+    }
+
+    fn order_scaling(&self, pool: &str, order: Option<(Order, Option<Duration>)>) -> Result<ScalingView, Unknown> {
+        self.give_order(pool, order)
     }
 
     fn overload(&self) -> Option<OverloadView> {

@@ -112,10 +112,12 @@ async fn live(proxy: &Arc<Proxy>, mut signals: Signals) {
     }
     // Cancel safe: the process ends either way.
     tokio::select! {
-        _ = proxy.drain() => info!("Stopped."),
+        _ = proxy.drain() => {}
         () = signals.stop() => {
             proxy.logs.close().await;
             info!("Stopped at once by a second signal.");
         }
     }
+    proxy.close().await;
+    info!("Stopped.");
 }

@@ -8,7 +8,9 @@ mod logs;
 mod pool_view;
 mod proxy;
 mod route_view;
+mod scaling_view;
 mod source;
+mod storage;
 
 pub use lifecycle::run;
 pub use proxy::{Addresses, Proxy, Started};

@@ -16,7 +16,9 @@ use tracing::{info, warn};
 use super::administration::Administration;
 use super::logs::AccessLogs;
 use super::source::Source;
+use super::storage;
 use crate::admin::ReloadFailure;
+use crate::autoscale::{Autoscaler, Tools};
 use crate::config::{Errors, Loaded};
 use crate::discovery::{Resolver, Sources};
 use crate::ingress::{self, Services};
@@ -44,6 +46,7 @@ pub struct Addresses {
 pub struct Proxy {
     pub(super) source: Source,
     pub(super) services: Arc<Services>,
+    pub(super) autoscaler: Arc<Autoscaler>,
     pub(super) started: Instant,
     pub(super) state: Mutex<State>,
     pub(super) administration: Administration,
@@ -160,8 +163,10 @@ impl Proxy {
         let resolver = Resolver::new(Handle::current()).context("the system's resolver cannot be used")?;
         let crew = Arc::new(Crew::new(workers));
         let lookup = lookup(resolver.clone());
+        let platforms = Arc::new(Platforms::new(storage::folder(&loaded.snapshot, &source)));
+        let sources = Sources { resolver, platforms: platforms.clone() };
         let services = Arc::new(Services {
-            registry: Registry::new(crew, Sources { resolver, platforms: Arc::new(Platforms::new(None)) }, lookup.clone()),
+            registry: Registry::new(crew, sources, lookup.clone()),
             metrics: metrics::Registry::default(),
             process: Process::new(workers),
             access_log: arc_swap::ArcSwapOption::empty(),
@@ -169,10 +174,16 @@ impl Proxy {
             instance: fastrand::u64(..),
         });
         let metrics = services.metrics.clone();
-        services.registry.on_change(move |world| forget_removed(&metrics, world));
+        let autoscaler = Arc::new(Autoscaler::new(Tools { metrics: metrics.clone(), platforms }));
+        let sizes = autoscaler.clone();
+        services.registry.on_change(move |world| {
+            forget_removed(&metrics, world);
+            sizes.follow(world);
+        });
         let proxy = Arc::new(Self {
             source,
             services,
+            autoscaler,
             started: Instant::now(),
             state: Mutex::new(State { applied_at: Timestamp::now(), last_error: None, warnings: Vec::new(), files: Vec::new() }),
             administration: Administration::default(),
@@ -319,6 +330,11 @@ impl Proxy {
         }
         self.logs.close().await;
         in_peace
+    }
+
+    /// Ends the replicas that must not outlive this process; after [`drain`](Self::drain), as running requests need them.
+    pub async fn close(&self) {
+        self.autoscaler.close().await;
     }
 
     /// Ends every worker at once, with every connection.

@@ -5,6 +5,7 @@
 //! computed again. What is deliberately not here: how a platform is spoken to (`platform`), and how new replicas become endpoints (`discovery`).
 
 mod decide;
+mod peers;
 mod retreat;
 mod run;
 mod scaling;
@@ -16,6 +17,7 @@ pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
     decide,
 };
+pub use peers::{Instruction, Others, Peers, PoolReport, Report as PeerReport, Sum};
 pub use retreat::{Candidate, Leaving, Moves, Retreat};
 pub use run::{Autoscaler, Tools};
 pub use scaling::{Counts, Ordered, Scaling, Standing, Trouble};
