@@ -4,6 +4,7 @@
 //! EndpointSlices do.
 
 mod platforms;
+pub mod process;
 mod scaler;
 
 pub use platforms::{Local, Platforms};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::process;
 use super::scaler::{Replica, ScaleError, Scaler};
 use crate::model::{Id, Target};
 
@@ -53,8 +54,19 @@ impl Platforms {
     ///
     /// # Errors
     /// When `target` is elsewhere, or cannot even be addressed.
-    pub fn local(&self, _pool: &Id, _target: &Target) -> Result<Arc<dyn Local>, ScaleError> {
-        Err(ScaleError::Missing { platform: "this build", what: "platform".to_owned() })
+    pub fn local(&self, pool: &Id, target: &Target) -> Result<Arc<dyn Local>, ScaleError> {
+        let mut local = self.lock();
+        if let Some(known) = local.get(pool) {
+            return Ok(known.clone());
+        }
+        let made: Arc<dyn Local> = match target {
+            Target::Process(program) => Arc::new(process::Fleet::start(pool.clone(), program.clone(), self.folder.as_deref())?),
+            Target::Kubernetes(_) | Target::Docker(_) => {
+                return Err(ScaleError::Missing { platform: "this build", what: "platform".to_owned() });
+            }
+        };
+        local.insert(pool.clone(), made.clone());
+        Ok(made)
     }
 
     /// Forgets the pools for which `is_kept` is false, and returns what ran their replicas, to be closed.

@@ -1,0 +1,93 @@
+//! Ports of this machine that are promised to replicas.
+//!
+//! The system finds a free one; the list here keeps two replicas of this process from being promised the same one before the first of them listens.
+//! Another program can still take it between the promise and the replica's start: the replica then fails, and its next start gets another.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+/// How often the system is asked: it draws from thousands, so more than one wrong answer in a row is rare.
+const TRIES: usize = 64;
+
+/// The ports that are promised. For all fleets of this process: ports are the machine's.
+static PROMISED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
+
+/// A port that is promised to nobody else until this is dropped.
+#[derive(Debug)]
+pub(super) struct Port {
+    number: u16,
+    /// Keeps other programs off until the replica starts.
+    listener: Option<TcpListener>,
+}
+
+impl Port {
+    /// Finds a free port on 127.0.0.1, and keeps it busy until [`Self::release`].
+    ///
+    /// # Errors
+    /// When the system has none.
+    pub(super) fn find() -> io::Result<Self> {
+        for _ in 0..TRIES {
+            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+            let number = listener.local_addr()?.port();
+            if promised().insert(number) {
+                return Ok(Self { number, listener: Some(listener) });
+            }
+        }
+        Err(io::Error::other("every port that the system offers is promised to a replica"))
+    }
+
+    /// Takes the port of a replica that listens already; `None` when it is promised to another.
+    pub(super) fn of(number: u16) -> Option<Self> {
+        promised().insert(number).then_some(Self { number, listener: None })
+    }
+
+    /// Makes room for the replica; the promise stays.
+    pub(super) fn release(&mut self) {
+        self.listener = None;
+    }
+
+    /// Returns the number.
+    pub(super) const fn number(&self) -> u16 {
+        self.number
+    }
+
+    /// Returns where the replica is reached.
+    pub(super) fn address(&self) -> SocketAddr {
+        (Ipv4Addr::LOCALHOST, self.number).into()
+    }
+}
+
+impl Drop for Port {
+    fn drop(&mut self) {
+        promised().remove(&self.number);
+    }
+}
+
+fn promised() -> MutexGuard<'static, BTreeSet<u16>> {
+    // Numbers are put in and taken out whole.
+    PROMISED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_port_is_promised_once_even_when_nobody_listens() {
+        let mut port = Port::find().unwrap();
+        port.release();
+        assert!(Port::of(port.number()).is_none());
+        let others: Vec<Port> = (0..50).map(|_| Port::find().unwrap()).collect();
+        assert!(others.iter().all(|other| other.number() != port.number()));
+    }
+
+    #[test]
+    fn a_port_can_be_bound_once_it_is_released() {
+        let mut port = Port::find().unwrap();
+        assert!(TcpListener::bind(port.address()).is_err());
+        port.release();
+        assert!(TcpListener::bind(port.address()).is_ok());
+    }
+}
