@@ -8,7 +8,7 @@ mod decide;
 mod signal;
 
 pub use decide::{
-    Clamp, Decision, Demand, Input, Limit, Look, Order, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
-    decide,
+    Clamp, Decision, Demand, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
+    Wanted, decide,
 };
 pub use signal::{Gauge, Observation};
