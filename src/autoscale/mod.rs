@@ -14,8 +14,8 @@ mod starts;
 mod turn;
 
 pub use decide::{
-    Clamp, Decision, Demand, Input, Limit, Look, Order, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
-    decide,
+    Clamp, Decision, Demand, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
+    Wanted, decide,
 };
 pub use peers::{Instruction, Others, Peers, PoolReport, Report as PeerReport, Sum};
 pub use retreat::{Candidate, Leaving, Moves, Retreat};
