@@ -19,7 +19,7 @@ pub(super) const FIVES: usize = 35 * 288;
 /// Minutes of a coarse row.
 pub(super) const COARSE: i64 = 5;
 
-/// Minutes beyond this are clamped: two million years each way, and no sum overflows.
+/// Minutes beyond this are clamped: two million years each way, and no sum overflows. A series ends before it.
 const FARTHEST: i64 = 1 << 40;
 
 /// Values in a series at most: all minutes of five weeks.
@@ -62,7 +62,7 @@ impl Memory {
 
     /// Takes the row of the minute that has just been.
     pub(super) fn record(&mut self, minute: i64, row: &Row) -> Change {
-        let minute = minute.clamp(-FARTHEST, FARTHEST);
+        let minute = minute.clamp(-FARTHEST, FARTHEST - 1);
         let known = self.minutes.rows.get(&minute).copied().unwrap_or_default();
         let updated = known.updated(row);
         let start = minute.div_euclid(COARSE) * COARSE;
@@ -79,12 +79,12 @@ impl Memory {
 
     /// Takes the row of a minute back that was kept elsewhere.
     pub(super) fn restore_minute(&mut self, minute: i64, row: Row) {
-        self.minutes.rows.insert(minute.clamp(-FARTHEST, FARTHEST), row);
+        self.minutes.rows.insert(minute.clamp(-FARTHEST, FARTHEST - 1), row);
     }
 
     /// Takes a coarse row back that was kept elsewhere.
     pub(super) fn restore_five(&mut self, start: i64, row: Row) {
-        self.fives.rows.insert(start.clamp(-FARTHEST, FARTHEST), row);
+        self.fives.rows.insert(start.clamp(-FARTHEST, FARTHEST - 1), row);
     }
 
     /// Returns a column over these minutes (the end excluded), in steps of so many minutes that begin at their multiples.
