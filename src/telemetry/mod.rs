@@ -4,5 +4,6 @@
 //! control side.
 
 pub mod access_log;
+pub mod history;
 pub mod log;
 pub mod metrics;
