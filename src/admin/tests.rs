@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
+use crate::autoscale::Order;
 use crate::model::{Overload, Policies, Queue, RouteTimeouts, Secret, Strategy, Weight};
 use crate::registry::Report;
 use crate::resilience::fault::{Fault, Wish};

@@ -5,6 +5,7 @@
 //! computed again. What is deliberately not here: how a platform is spoken to (`platform`), and how new replicas become endpoints (`discovery`).
 
 mod decide;
+pub mod forecast;
 mod peers;
 mod retreat;
 mod run;
