@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::kubernetes::{Cluster, Workload};
 use super::scaler::{Replica, ScaleError, Scaler};
 use crate::model::{Id, Target};
 
@@ -27,6 +28,7 @@ pub struct Platforms {
     /// Where local processes are written down, so that the next start finds them.
     folder: Option<PathBuf>,
     local: Mutex<BTreeMap<Id, Arc<dyn Local>>>,
+    cluster: Arc<Cluster>,
 }
 
 impl fmt::Debug for Platforms {
@@ -38,7 +40,18 @@ impl fmt::Debug for Platforms {
 impl Platforms {
     /// Makes nothing yet. Without a folder, processes of an earlier run are not found again.
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, local: Mutex::default() }
+        Self { folder, local: Mutex::default(), cluster: Arc::default() }
+    }
+
+    /// Speaks to this cluster instead of the one that the environment names.
+    #[must_use]
+    pub fn with_cluster(self, cluster: Arc<Cluster>) -> Self {
+        Self { cluster, ..self }
+    }
+
+    /// Returns the cluster; nothing is asked of it yet.
+    pub const fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
     }
 
     /// Returns what runs the replicas of `pool`.
@@ -46,6 +59,9 @@ impl Platforms {
     /// # Errors
     /// When the platform cannot even be addressed, such as Kubernetes without a kubeconfig.
     pub fn scaler(&self, pool: &Id, target: &Target) -> Result<Arc<dyn Scaler>, ScaleError> {
+        if let Target::Kubernetes(workload) = target {
+            return Ok(Arc::new(Workload::new(self.cluster.clone(), workload.clone())));
+        }
         self.local(pool, target).map(|local| -> Arc<dyn Scaler> { local })
     }
 
