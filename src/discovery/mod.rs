@@ -4,6 +4,7 @@
 //! and go (`registry`).
 
 mod dns;
+mod kubernetes;
 mod merge;
 mod names;
 mod replicas;

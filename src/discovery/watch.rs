@@ -7,7 +7,7 @@ use tokio::task::JoinHandle;
 
 use super::dns::Resolver;
 use super::merge::Found;
-use super::{names, replicas};
+use super::{kubernetes, names, replicas};
 use crate::model::{Discovery, Pool};
 use crate::platform::Platforms;
 
@@ -39,7 +39,9 @@ pub fn watch(pool: &Pool, sources: &Sources) -> Option<Watch> {
             let platforms = sources.platforms.clone();
             Some(Watch::start(|sender| replicas::follow(pool.name.clone(), target, platforms, sender)))
         }
-        Discovery::Kubernetes(_) => None,
+        Discovery::Kubernetes(service) => {
+            Some(Watch::start(|sender| kubernetes::follow(service, sources.platforms.cluster().clone(), sender)))
+        }
     }
 }
 

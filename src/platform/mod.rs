@@ -3,6 +3,7 @@
 //! [`Scaler`] is what every platform can do. Platforms on this machine also say where their replicas are, for `discovery`; on Kubernetes the
 //! EndpointSlices do.
 
+pub mod kubernetes;
 mod platforms;
 pub mod process;
 mod scaler;

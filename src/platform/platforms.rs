@@ -2,11 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::mem::{Discriminant, discriminant};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::kubernetes::{Cluster, Workload};
 use super::process;
 use super::scaler::{Replica, ScaleError, Scaler};
 use crate::model::{Id, Target};
@@ -23,11 +25,15 @@ pub trait Local: Scaler {
     fn close(&self) -> super::scaler::Pending<'_, ()>;
 }
 
+/// What runs the replicas of each pool here, and of which kind it is.
+type Running = BTreeMap<Id, (Discriminant<Target>, Arc<dyn Local>)>;
+
 /// The platforms of this process.
 pub struct Platforms {
     /// Where local processes are written down, so that the next start finds them.
     folder: Option<PathBuf>,
-    local: Mutex<BTreeMap<Id, Arc<dyn Local>>>,
+    local: Mutex<Running>,
+    cluster: Arc<Cluster>,
 }
 
 impl fmt::Debug for Platforms {
@@ -39,7 +45,18 @@ impl fmt::Debug for Platforms {
 impl Platforms {
     /// Makes nothing yet. Without a folder, processes of an earlier run are not found again.
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, local: Mutex::default() }
+        Self { folder, local: Mutex::default(), cluster: Arc::default() }
+    }
+
+    /// Speaks to this cluster instead of the one that the environment names.
+    #[must_use]
+    pub fn with_cluster(self, cluster: Arc<Cluster>) -> Self {
+        Self { cluster, ..self }
+    }
+
+    /// Returns the cluster; nothing is asked of it yet.
+    pub const fn cluster(&self) -> &Arc<Cluster> {
+        &self.cluster
     }
 
     /// Returns what runs the replicas of `pool`.
@@ -47,6 +64,9 @@ impl Platforms {
     /// # Errors
     /// When the platform cannot even be addressed, such as Kubernetes without a kubeconfig.
     pub fn scaler(&self, pool: &Id, target: &Target) -> Result<Arc<dyn Scaler>, ScaleError> {
+        if let Target::Kubernetes(workload) = target {
+            return Ok(Arc::new(Workload::new(self.cluster.clone(), workload.clone())));
+        }
         self.local(pool, target).map(|local| -> Arc<dyn Scaler> { local })
     }
 
@@ -56,8 +76,18 @@ impl Platforms {
     /// When `target` is elsewhere, or cannot even be addressed.
     pub fn local(&self, pool: &Id, target: &Target) -> Result<Arc<dyn Local>, ScaleError> {
         let mut local = self.lock();
-        if let Some(known) = local.get(pool) {
-            return Ok(known.clone());
+        let kind = discriminant(target);
+        match local.get(pool) {
+            Some((known, runs)) if *known == kind => {
+                runs.configure(target);
+                return Ok(runs.clone());
+            }
+            Some(_) => {
+                // The pool has moved: what ran there ends by itself, each replica with its grace.
+                let (_, runs) = local.remove(pool).expect("it has just been found, under the same lock");
+                tokio::spawn(async move { runs.close().await });
+            }
+            None => {}
         }
         let made: Arc<dyn Local> = match target {
             Target::Process(program) => Arc::new(process::Fleet::start(pool.clone(), program.clone(), self.folder.as_deref())?),
@@ -65,7 +95,7 @@ impl Platforms {
                 return Err(ScaleError::Missing { platform: "this build", what: "platform".to_owned() });
             }
         };
-        local.insert(pool.clone(), made.clone());
+        local.insert(pool.clone(), (kind, made.clone()));
         Ok(made)
     }
 
@@ -73,10 +103,10 @@ impl Platforms {
     pub fn retain(&self, is_kept: impl Fn(&Id) -> bool) -> Vec<Arc<dyn Local>> {
         let mut local = self.lock();
         let gone: Vec<Id> = local.keys().filter(|pool| !is_kept(pool)).cloned().collect();
-        gone.iter().filter_map(|pool| local.remove(pool)).collect()
+        gone.iter().filter_map(|pool| Some(local.remove(pool)?.1)).collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Arc<dyn Local>>> {
+    fn lock(&self) -> MutexGuard<'_, Running> {
         // Entries are put in and taken out whole.
         self.local.lock().unwrap_or_else(PoisonError::into_inner)
     }
