@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::autoscale::autoscale;
 use super::protection::protection;
 use super::{Report, files};
 use crate::config::compile::endpoint_id;
@@ -26,9 +27,10 @@ pub(super) fn pool(name: &Text<Id>, pool: &Pool, base: &Path, report: &mut Repor
     self::endpoints(endpoints, report);
     strategy(pool, report);
     if let Some(discovery) = &pool.discovery {
-        self::discovery(&discovery.value, report);
+        self::discovery(discovery, report);
     }
-    protection(pool, report);
+    protection(pool, id, report);
+    autoscale(pool, id, report);
     upstream(pool, base, report);
 }
 
@@ -87,8 +89,13 @@ fn strategy(pool: &Pool, report: &mut Report<'_>) {
     }
 }
 
-fn discovery(discovery: &Discovery, report: &mut Report<'_>) {
-    let Some(dns) = discovery.dns.as_ref().map(|dns| &dns.value) else { return };
+fn discovery(discovery: &At<Discovery>, report: &mut Report<'_>) {
+    match (report.has_key(discovery.id, "dns"), report.has_key(discovery.id, "kubernetes")) {
+        (true, true) => report.error(discovery.id, "only one of `dns`, `kubernetes` can be given"),
+        (false, false) => report.error(discovery.id, "one of `dns`, `kubernetes` is needed"),
+        _ => {}
+    }
+    let Some(dns) = discovery.value.dns.as_ref().map(|dns| &dns.value) else { return };
     if let (Some(min), Some(max)) = (&dns.min_interval, &dns.max_interval)
         && min.value.0 > max.value.0
     {
