@@ -39,7 +39,8 @@ fn brings_endpoints(pool: &Pool, id: NodeId, report: &Report<'_>) -> bool {
     match &pool.autoscale {
         Some(autoscale) => autoscale.as_option().is_some_and(|autoscale| {
             let target = autoscale.value.target.id;
-            report.has_key(target, "docker") || report.has_key(target, "process")
+            // One that names nothing has a mistake of its own.
+            !report.has_key(target, "kubernetes") || report.has_key(target, "docker") || report.has_key(target, "process")
         }),
         // It may have said so before the mistake in it, which has been told.
         None => report.has_key(id, "autoscale"),
