@@ -19,7 +19,8 @@ const DAY: usize = 288;
 fn main() {
     let options = Options::read();
     let generated = options.files.is_empty();
-    let named = if generated { generate() } else { options.files.iter().map(|file| (label(file), trace(file, options.step))).collect() };
+    let named =
+        if generated { generate() } else { options.files.iter().map(|file| (label(file), trace(file, options.step))).collect() };
     for (name, values) in named {
         let series = Series { step: options.step, start_unix_ms: 1_700_006_400_000, values };
         let from = if generated { 15 * DAY } else { options.points(options.from) };
@@ -39,7 +40,8 @@ struct Options {
 impl Options {
     fn read() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-        let mut options = Self { step: minutes(5), horizons: vec![minutes(30), minutes(60)], from: minutes(7 * 24 * 60), files: Vec::new() };
+        let mut options =
+            Self { step: minutes(5), horizons: vec![minutes(30), minutes(60)], from: minutes(7 * 24 * 60), files: Vec::new() };
         let mut words = env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
@@ -187,8 +189,12 @@ fn report(name: &str, series: &Series, from: usize, horizon: Duration) {
     }
     print(name, horizon, scale, &of_models, &winner);
     let count = winner.cases / steps;
-    println!("  chosen: {winners:?} of {count}; p90 held {:.2}; followed {:.2}; slowest update {slowest:?}; mean {:.1}\n",
-        winner.held as f64 / winner.cases as f64, winner.followed as f64 / count as f64, winner.came / winner.cases as f64);
+    println!(
+        "  chosen: {winners:?} of {count}; p90 held {:.2}; followed {:.2}; slowest update {slowest:?}; mean {:.1}\n",
+        winner.held as f64 / winner.cases as f64,
+        winner.followed as f64 / count as f64,
+        winner.came / winner.cases as f64
+    );
 }
 
 fn add(sums: &mut Sums, said: &[f64], came: &[f64]) {
@@ -201,7 +207,13 @@ fn add(sums: &mut Sums, said: &[f64], came: &[f64]) {
 
 fn print(name: &str, horizon: Duration, scale: f64, of_models: &[(Model, Sums)], winner: &Sums) {
     let cells: Vec<_> = of_models.iter().map(|(model, sums)| format!("{} {:.3}", model.as_str(), sums.mae() / scale)).collect();
-    println!("{name} {} min: {} | winner {:.3} wape {:.3}", horizon.as_secs() / 60, cells.join(" | "), winner.mae() / scale, winner.error / winner.came);
+    println!(
+        "{name} {} min: {} | winner {:.3} wape {:.3}",
+        horizon.as_secs() / 60,
+        cells.join(" | "),
+        winner.mae() / scale,
+        winner.error / winner.came
+    );
 }
 
 /// What MASE divides by: the mean absolute error of the seasonal naive method before the first forecast.

@@ -10,6 +10,7 @@ mod peers;
 mod retreat;
 mod run;
 mod scaling;
+mod schedule;
 mod signal;
 mod starts;
 mod turn;
@@ -22,4 +23,5 @@ pub use peers::{Instruction, Others, Peers, PoolReport, Report as PeerReport, Su
 pub use retreat::{Candidate, Leaving, Moves, Retreat};
 pub use run::{Autoscaler, Tools};
 pub use scaling::{Counts, Ordered, Scaling, Standing, Trouble};
+pub use schedule::{ScheduleError, Schedules};
 pub use signal::{Collector, Extra, Gauge, Observation};

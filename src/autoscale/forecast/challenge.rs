@@ -138,12 +138,7 @@ impl Trial<'_> {
         let errors = residuals.iter().flatten().map(|error| error.abs());
         let mae = mean(errors).unwrap_or_default();
         let came = mean(origins.iter().flat_map(|origin| self.values.iter().skip(*origin).take(residuals.len())).copied());
-        Score {
-            model,
-            mae,
-            mase: scale.map(|scale| mae / scale),
-            wape: came.filter(|came| *came > 0.0).map(|came| mae / came),
-        }
+        Score { model, mae, mase: scale.map(|scale| mae / scale), wape: came.filter(|came| *came > 0.0).map(|came| mae / came) }
     }
 }
 

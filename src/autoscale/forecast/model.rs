@@ -144,9 +144,7 @@ impl Model {
             Self::Ets => scaled(values, steps, smooth),
             Self::MstlDaily => decomposed(end(values, seasons.daily?, DAYS), vec![seasons.daily?], steps),
             Self::MstlWeekly => decomposed(end(values, seasons.weekly?, WEEKS), vec![seasons.weekly?], steps),
-            Self::MstlDailyWeekly => {
-                decomposed(end(values, seasons.weekly?, WEEKS), vec![seasons.daily?, seasons.weekly?], steps)
-            }
+            Self::MstlDailyWeekly => decomposed(end(values, seasons.weekly?, WEEKS), vec![seasons.daily?, seasons.weekly?], steps),
         }
     }
 }
