@@ -5,10 +5,14 @@
 //! computed again. What is deliberately not here: how a platform is spoken to (`platform`), and how new replicas become endpoints (`discovery`).
 
 mod decide;
+mod ledger;
+mod report;
 mod signal;
 
 pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
     decide,
 };
+pub use ledger::{Carried, Difference, Draft, Entry, Ledger, Upshot, is_news, replay};
+pub use report::{Advice, Counts, Evidence, Hour, PolicyReport, PoolReport, Recommendation, Report, Usage, Waits};
 pub use signal::{Gauge, Observation};
