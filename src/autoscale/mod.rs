@@ -5,10 +5,12 @@
 //! computed again. What is deliberately not here: how a platform is spoken to (`platform`), and how new replicas become endpoints (`discovery`).
 
 mod decide;
+mod lead;
 mod signal;
 
 pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
     decide,
 };
+pub use lead::{Deadline, Leadership, Standing};
 pub use signal::{Gauge, Observation};
