@@ -121,7 +121,8 @@ impl Retreat {
 
     /// Those that are busiest come back first: their connections and caches are warm.
     fn take_back(&mut self, present: &[Candidate], count: usize, moves: &mut Moves) {
-        let is_back = |candidate: &&Candidate| self.leaving.get(&candidate.name).is_some_and(|leaving| leaving.released_ms.is_none());
+        let is_back =
+            |candidate: &&Candidate| self.leaving.get(&candidate.name).is_some_and(|leaving| leaving.released_ms.is_none());
         let mut back: Vec<&Candidate> = present.iter().filter(is_back).collect();
         back.sort_by(|a, b| leaves_first(b, a));
         for candidate in back.into_iter().take(count) {
@@ -131,8 +132,7 @@ impl Retreat {
     }
 
     fn choose(&mut self, present: &[Candidate], count: usize, (now_ms, patience_ms): (u64, u64), moves: &mut Moves) {
-        let mut staying: Vec<&Candidate> =
-            present.iter().filter(|candidate| !self.leaving.contains_key(&candidate.name)).collect();
+        let mut staying: Vec<&Candidate> = present.iter().filter(|candidate| !self.leaving.contains_key(&candidate.name)).collect();
         staying.sort_by(|a, b| leaves_first(a, b));
         for candidate in staying.into_iter().take(count) {
             let until_ms = now_ms.saturating_add(patience_ms);

@@ -3,8 +3,10 @@
 //! [`Scaler`] is what every platform can do. Platforms on this machine also say where their replicas are, for `discovery`; on Kubernetes the
 //! EndpointSlices do.
 
+mod docker;
 mod platforms;
 mod scaler;
 
+pub use docker::Containers;
 pub use platforms::{Local, Platforms};
 pub use scaler::{Observed, Pending, Phase, Replica, ScaleError, Scaler, Usage};

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::docker::Containers;
 use super::scaler::{Replica, ScaleError, Scaler};
 use crate::model::{Id, Target};
 
@@ -18,12 +19,22 @@ pub trait Local: Scaler {
     /// Takes changed settings: they hold for replicas that start from now on.
     fn configure(&self, target: &Target);
 
-    /// Ends every replica that must not outlive this process, each with its grace; called once, at the end or when the pool is gone.
+    /// Ends every replica that must not outlive this process, each with its grace; called once, at the end.
     fn close(&self) -> super::scaler::Pending<'_, ()>;
+
+    /// Ends every replica, each with its grace, because the pool is gone from the config; called once, in place of `close`.
+    fn disband(&self) -> super::scaler::Pending<'_, ()> {
+        self.close()
+    }
 }
+
+/// The owner of containers when no other name is given.
+const OWNER: &str = "tidegate";
 
 /// The platforms of this process.
 pub struct Platforms {
+    /// Who owns what runs on an engine that others use too.
+    owner: String,
     /// Where local processes are written down, so that the next start finds them.
     folder: Option<PathBuf>,
     local: Mutex<BTreeMap<Id, Arc<dyn Local>>>,
@@ -38,7 +49,12 @@ impl fmt::Debug for Platforms {
 impl Platforms {
     /// Makes nothing yet. Without a folder, processes of an earlier run are not found again.
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, local: Mutex::default() }
+        Self { owner: OWNER.to_owned(), folder, local: Mutex::default() }
+    }
+
+    /// Names who owns what runs on an engine that other Tidegates use too; the name must be the same at the next start.
+    pub fn owned_by(self, owner: &str) -> Self {
+        Self { owner: owner.to_owned(), ..self }
     }
 
     /// Returns what runs the replicas of `pool`.
@@ -53,11 +69,23 @@ impl Platforms {
     ///
     /// # Errors
     /// When `target` is elsewhere, or cannot even be addressed.
-    pub fn local(&self, _pool: &Id, _target: &Target) -> Result<Arc<dyn Local>, ScaleError> {
-        Err(ScaleError::Missing { platform: "this build", what: "platform".to_owned() })
+    pub fn local(&self, pool: &Id, target: &Target) -> Result<Arc<dyn Local>, ScaleError> {
+        let mut local = self.lock();
+        if let Some(known) = local.get(pool) {
+            known.configure(target);
+            return Ok(Arc::clone(known));
+        }
+        let made: Arc<dyn Local> = match target {
+            Target::Docker(container) => Arc::new(Containers::start(pool, &self.owner, container)),
+            Target::Kubernetes(_) | Target::Process(_) => {
+                return Err(ScaleError::Missing { platform: "this build", what: "platform".to_owned() });
+            }
+        };
+        local.insert(pool.clone(), Arc::clone(&made));
+        Ok(made)
     }
 
-    /// Forgets the pools for which `is_kept` is false, and returns what ran their replicas, to be closed.
+    /// Forgets the pools for which `is_kept` is false, and returns what ran their replicas, to be disbanded.
     pub fn retain(&self, is_kept: impl Fn(&Id) -> bool) -> Vec<Arc<dyn Local>> {
         let mut local = self.lock();
         let gone: Vec<Id> = local.keys().filter(|pool| !is_kept(pool)).cloned().collect();

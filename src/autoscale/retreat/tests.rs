@@ -35,7 +35,8 @@ fn one_that_does_not_serve_leaves_first_and_at_once() {
 #[test]
 fn a_replica_goes_when_it_was_found_empty_twice_in_a_row() {
     let mut retreat = Retreat::default();
-    let look = |retreat: &mut Retreat, in_flight, now| retreat.step(&[replica("a", 9), replica("b", in_flight)], 1, 60_000, now).release;
+    let look =
+        |retreat: &mut Retreat, in_flight, now| retreat.step(&[replica("a", 9), replica("b", in_flight)], 1, 60_000, now).release;
     assert_eq!(look(&mut retreat, 0, 0), []);
     assert_eq!(look(&mut retreat, 1, 1), []);
     assert_eq!(look(&mut retreat, 0, 2), []);
