@@ -6,14 +6,14 @@
 
 mod decide;
 pub mod forecast;
+mod lead;
+mod ledger;
 mod peers;
+pub mod report;
 mod retreat;
 mod run;
 mod scaling;
 mod schedule;
-mod ledger;
-pub mod report;
-mod lead;
 mod signal;
 mod starts;
 mod turn;
@@ -22,12 +22,11 @@ pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
     Wanted, decide,
 };
+pub use lead::{Deadline, Leadership, LeaseStanding};
+pub use ledger::{Carried, Difference, Draft, Entry, Ledger, Upshot, is_news, replay};
 pub use peers::{Instruction, Others, Peers, PoolReport, Report as PeerReport, Sum};
 pub use retreat::{Candidate, Leaving, Moves, Retreat};
 pub use run::{Autoscaler, Tools};
 pub use scaling::{Counts, Ordered, Scaling, Standing, Trouble};
 pub use schedule::{ScheduleError, Schedules};
 pub use signal::{Collector, Extra, Gauge, Observation};
-pub use ledger::{Carried, Difference, Draft, Entry, Ledger, Upshot, is_news, replay};
-pub use lead::{Deadline, Leadership, Standing};
-pub use signal::{Gauge, Observation};

@@ -73,7 +73,7 @@ impl Autoscaler {
         let is_here = |pool: &LivePool| pool.model.discovery == Some(Discovery::Replicas);
         for gone in self.tools.platforms.retain(|name| world.pools.get(name).is_some_and(|pool| is_here(pool))) {
             // Ends by itself: a replica has a grace, and then none.
-            tokio::spawn(async move { gone.close().await });
+            tokio::spawn(async move { gone.disband().await });
         }
     }
 

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::watch;
 
+use super::docker::Containers;
 use super::kubernetes::{Cluster, Workload};
 use super::process;
 use super::scaler::{Replica, ScaleError, Scaler};
@@ -21,15 +22,25 @@ pub trait Local: Scaler {
     /// Takes changed settings: they hold for replicas that start from now on.
     fn configure(&self, target: &Target);
 
-    /// Ends every replica that must not outlive this process, each with its grace; called once, at the end or when the pool is gone.
+    /// Ends every replica that must not outlive this process, each with its grace; called once, at the end.
     fn close(&self) -> super::scaler::Pending<'_, ()>;
+
+    /// Ends every replica, each with its grace, because the pool is gone from the config; called once, in place of `close`.
+    fn disband(&self) -> super::scaler::Pending<'_, ()> {
+        self.close()
+    }
 }
 
 /// What runs the replicas of each pool here, and of which kind it is.
 type Running = BTreeMap<Id, (Discriminant<Target>, Arc<dyn Local>)>;
 
+/// The owner of containers when no other name is given.
+const OWNER: &str = "tidegate";
+
 /// The platforms of this process.
 pub struct Platforms {
+    /// Who owns what runs on an engine that others use too.
+    owner: String,
     /// Where local processes are written down, so that the next start finds them.
     folder: Option<PathBuf>,
     local: Mutex<Running>,
@@ -45,7 +56,13 @@ impl fmt::Debug for Platforms {
 impl Platforms {
     /// Makes nothing yet. Without a folder, processes of an earlier run are not found again.
     pub fn new(folder: Option<PathBuf>) -> Self {
-        Self { folder, local: Mutex::default(), cluster: Arc::default() }
+        Self { owner: OWNER.to_owned(), folder, local: Mutex::default(), cluster: Arc::default() }
+    }
+
+    /// Names who owns what runs on an engine that other Tidegates use too; the name must be the same at the next start.
+    #[must_use]
+    pub fn owned_by(self, owner: &str) -> Self {
+        Self { owner: owner.to_owned(), ..self }
     }
 
     /// Speaks to this cluster instead of the one that the environment names.
@@ -85,21 +102,22 @@ impl Platforms {
             Some(_) => {
                 // The pool has moved: what ran there ends by itself, each replica with its grace.
                 let (_, runs) = local.remove(pool).expect("it has just been found, under the same lock");
-                tokio::spawn(async move { runs.close().await });
+                tokio::spawn(async move { runs.disband().await });
             }
             None => {}
         }
         let made: Arc<dyn Local> = match target {
             Target::Process(program) => Arc::new(process::Fleet::start(pool.clone(), program.clone(), self.folder.as_deref())?),
-            Target::Kubernetes(_) | Target::Docker(_) => {
-                return Err(ScaleError::Missing { platform: "this build", what: "platform".to_owned() });
+            Target::Docker(container) => Arc::new(Containers::start(pool, &self.owner, container)),
+            Target::Kubernetes(_) => {
+                return Err(ScaleError::Missing { platform: "Kubernetes", what: "replicas on this machine".to_owned() });
             }
         };
         local.insert(pool.clone(), (kind, made.clone()));
         Ok(made)
     }
 
-    /// Forgets the pools for which `is_kept` is false, and returns what ran their replicas, to be closed.
+    /// Forgets the pools for which `is_kept` is false, and returns what ran their replicas, to be disbanded.
     pub fn retain(&self, is_kept: impl Fn(&Id) -> bool) -> Vec<Arc<dyn Local>> {
         let mut local = self.lock();
         let gone: Vec<Id> = local.keys().filter(|pool| !is_kept(pool)).cloned().collect();

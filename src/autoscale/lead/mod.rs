@@ -5,4 +5,4 @@
 mod election;
 mod leadership;
 
-pub use leadership::{Deadline, Leadership, Standing};
+pub use leadership::{Deadline, Leadership, Standing as LeaseStanding};

@@ -124,8 +124,6 @@ impl Mean {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::{prop, prop_assert_eq, proptest};
 
     use super::*;
@@ -168,10 +166,10 @@ mod tests {
         let mut others = Others::default();
         let mut later = says(0, 0);
         others.hear("b", later.clone(), at(0));
-        later.seen.response_time.record(Duration::from_millis(100));
+        later.seen.response_time.record(0.1);
         others.hear("b", later, at(1));
         let mut own = Observation::default();
-        own.response_time.record(Duration::from_millis(10));
+        own.response_time.record(0.01);
         let sum = others.add_to(&own, at(1)).seen.response_time;
         assert_eq!(sum.count(), 2);
         assert!(sum.quantile(1.0).is_some_and(|max| max > 0.09));

@@ -272,6 +272,7 @@ fn policy(trigger: &Trigger) -> Option<&Id> {
         Trigger::Forecast
         | Trigger::Bounds
         | Trigger::FirstRequest
+        | Trigger::QueueFull
         | Trigger::Idle
         | Trigger::Operator
         | Trigger::Adopted
@@ -288,6 +289,7 @@ fn word(trigger: &Trigger) -> &'static str {
         Trigger::Schedule(_) => "schedule",
         Trigger::Bounds => "bounds",
         Trigger::FirstRequest => "first_request",
+        Trigger::QueueFull => "queue_full",
         Trigger::Idle => "idle",
         Trigger::Operator => "operator",
         Trigger::Adopted => "adopted",

@@ -310,9 +310,4 @@ fn aggregate(mut samples: Vec<f64>, aggregation: Aggregation) -> Option<f64> {
         Aggregation::P95 => rank(0.95),
         Aggregation::P99 => rank(0.99),
     }
-
-    /// Returns what every policy with a signal reads.
-    pub fn readings(&self, _terms: &crate::model::Terms, _now_ms: u64) -> Vec<crate::autoscale::decide::Reading> {
-        Vec::new()
-    }
 }

@@ -203,7 +203,7 @@ impl<W, G> Desk<W, G> {
             Trimmed::Fits => {}
             Trimmed::Displaced(other) => {
                 self.counts.displaced.fetch_add(1, Relaxed);
-                inner.over.record(entry.now.since(other.since));
+                inner.over.record(entry.now.since(other.since).as_secs_f64());
                 other.resolve(Stage::Refused(Refusal::Displaced));
             }
             Trimmed::Full(_) => {
@@ -241,7 +241,7 @@ impl<W, G> Desk<W, G> {
         self.counts.granted.fetch_add(1, Relaxed);
         let waited = now.since(waiter.since).as_micros();
         self.counts.waited_micros.fetch_add(u64::try_from(waited).unwrap_or(u64::MAX), Relaxed);
-        inner.over.record(now.since(waiter.since));
+        inner.over.record(now.since(waiter.since).as_secs_f64());
         waiter.resolve(Stage::Granted(grant));
     }
 
@@ -281,7 +281,7 @@ impl<W, G> Desk<W, G> {
     fn leave(&self, rank: Rank, waiter: &Waiter<W, G>, now: Tick) -> Option<G> {
         let mut inner = lock(&self.inner);
         if inner.line.remove(rank).is_some() {
-            inner.over.record(now.since(waiter.since));
+            inner.over.record(now.since(waiter.since).as_secs_f64());
             self.waiting.store(inner.line.len(), SeqCst);
             self.counts.left.fetch_add(1, Relaxed);
         }

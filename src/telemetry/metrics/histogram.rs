@@ -47,10 +47,6 @@ pub(super) fn add(counter: &AtomicU64, amount: u64) {
     counter.store(counter.load(Relaxed).wrapping_add(amount), Relaxed);
 }
 
-fn micros(duration: Duration) -> u64 {
-    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).min(1 << OCTAVES)
-}
-
 fn index(micros: u64) -> usize {
     if micros < SUB as u64 {
         return micros as usize;
@@ -72,7 +68,7 @@ fn floor(index: usize) -> u64 {
 impl Histogram {
     /// Adds a sample.
     pub fn record(&self, duration: Duration) {
-        let micros = micros(duration);
+        let micros = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX).min(1 << OCTAVES);
         let buckets = self.buckets.get_or_init(|| (0..BUCKETS).map(|_| AtomicU64::new(0)).collect());
         add(&buckets[index(micros)], 1);
         add(&self.sum_micros, micros);
@@ -110,9 +106,9 @@ impl Snapshot {
         self.sum_micros = self.sum_micros.saturating_add(other.sum_micros);
     }
 
-    /// Adds one sample.
-    pub fn record(&mut self, duration: Duration) {
-        let micros = micros(duration);
+    /// Adds one sample, in seconds.
+    pub fn record(&mut self, seconds: f64) {
+        let micros = ((seconds.max(0.0) * 1e6) as u64).min(1 << OCTAVES);
         if self.buckets.is_empty() {
             self.buckets.resize(BUCKETS, 0);
         }
@@ -199,11 +195,11 @@ mod tests {
     #[test]
     fn what_came_since_then_is_the_difference() {
         let mut sum = Snapshot::default();
-        sum.record(Duration::from_millis(5));
+        sum.record(0.005);
         let then = sum.clone();
-        sum.record(Duration::from_millis(80));
+        sum.record(0.08);
         let mut news = Snapshot::default();
-        news.record(Duration::from_millis(80));
+        news.record(0.08);
         assert_eq!(sum.since(&then), news);
         assert_eq!(sum.since(&sum).count(), 0);
         let mut both = then.clone();
