@@ -251,6 +251,14 @@ mod tests {
     }
 
     #[test]
+    fn counts_are_added_peaks_stay_and_the_rest_is_averaged() {
+        let of = |law| Column::ALL.into_iter().filter(|column| column.law() == law).map(Column::as_str).collect::<Vec<_>>();
+        let peaks =
+            ["concurrency_max", "queue_depth", "queue_wait_p95", "first_byte_p95", "response_time_p95", "response_time_p99"];
+        assert_eq!((of(Law::Sum), of(Law::Max)), (vec!["arrived"], peaks.to_vec()));
+    }
+
+    #[test]
     fn rows_without_data_do_not_count_in_a_mean() {
         let rows = [Row::default().with(Column::Cpu, 0.5), Row::default(), Row::default().with(Column::Cpu, 0.7)];
         let made = Row::of(rows.iter());

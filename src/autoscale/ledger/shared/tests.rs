@@ -62,7 +62,7 @@ fn numbers_grow_whatever_the_clock_and_the_file_do() {
     let folder = folder();
     let terms = Arc::new(terms());
     let mut last = 0;
-    for (at, is_lost) in [(NOW, false), (NOW, false), (NOW - DAY, false), (NOW + 5, true), (-1, false), (NOW + 9, false)] {
+    for (at, is_lost) in [(NOW, false), (NOW, false), (NOW - DAY, false), (NOW + DAY, true), (-1, false), (NOW + 9, false)] {
         if is_lost {
             std::fs::remove_file(folder.path().join("history.redb")).unwrap();
         }
@@ -120,7 +120,9 @@ fn entries_of_more_than_eight_days_go_and_those_that_stay_have_their_terms() {
     let new = Arc::new(Terms { max_replicas: 77, ..terms() });
     let later = NOW + 9 * DAY;
     (0..10).for_each(|turn| _ = write(&ledger, NOW + turn, &new));
-    (0..10).for_each(|turn| _ = write(&ledger, NOW + 2 * DAY + turn, &old));
+    for at in [NOW + DAY, NOW + 2 * DAY] {
+        (0..10).for_each(|turn| _ = write(&ledger, at + turn, &old));
+    }
     (0..i64::try_from(SWEEP).unwrap()).for_each(|turn| _ = write(&ledger, later + turn, &old));
     assert!(history.store().flush());
     let first = history.store().read_log(&log(&id("coders")), 0, 1).unwrap()[0].0;
