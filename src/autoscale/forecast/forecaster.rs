@@ -204,7 +204,12 @@ fn confidence(challenge: &Challenge) -> f64 {
 }
 
 fn reason(challenge: &Challenge, model: Model, filled: &Filled) -> String {
-    let mut reason = format!("{} was best of {} in {} forecasts of the last day", challenge.winner.as_str(), challenge.scores.len(), challenge.origins);
+    let mut reason = format!(
+        "{} was best of {} in {} forecasts of the last day",
+        challenge.winner.as_str(),
+        challenge.scores.len(),
+        challenge.origins
+    );
     if model != challenge.winner {
         reason += &format!("; it could not be fitted now, so {} says it", model.as_str());
     }

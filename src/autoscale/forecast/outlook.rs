@@ -71,12 +71,7 @@ pub struct Errors {
 ///
 /// `None` when there is no forecast that is fresh, or the last value is the best: that is what the policies know by themselves. Of several the largest
 /// that may be followed counts; when none may, the largest, to be shown.
-pub fn outlook(
-    forecasts: &BTreeMap<Signal, Forecast>,
-    terms: &Terms,
-    startup: Duration,
-    now_unix_ms: i64,
-) -> Option<Outlook> {
+pub fn outlook(forecasts: &BTreeMap<Signal, Forecast>, terms: &Terms, startup: Duration, now_unix_ms: i64) -> Option<Outlook> {
     let look = terms.forecast.as_ref()?;
     let from = now_unix_ms.saturating_add_unsigned(millis(startup));
     let until = now_unix_ms.saturating_add_unsigned(millis(look.horizon.max(startup)));

@@ -68,7 +68,8 @@ struct Span(Duration);
 impl fmt::Display for Span {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let seconds = self.0.as_secs();
-        let (number, unit) = if seconds >= 60 && seconds.is_multiple_of(60) { (seconds / 60, "minute") } else { (seconds, "second") };
+        let (number, unit) =
+            if seconds >= 60 && seconds.is_multiple_of(60) { (seconds / 60, "minute") } else { (seconds, "second") };
         write!(f, "{number} {unit}{}", if number == 1 { "" } else { "s" })
     }
 }
@@ -208,7 +209,10 @@ mod tests {
         let mut values = counting(300);
         values[160..270].fill(None);
         let filled = series(values).filled(DAY).unwrap();
-        assert_eq!(filled.values[160..270], [(110..160), (110..160), (110..120)].into_iter().flatten().map(f64::from).collect::<Vec<_>>());
+        assert_eq!(
+            filled.values[160..270],
+            [(110..160), (110..160), (110..120)].into_iter().flatten().map(f64::from).collect::<Vec<_>>()
+        );
 
         let mut values = counting(300);
         values[160..170].fill(None);
