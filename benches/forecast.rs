@@ -1,9 +1,11 @@
 //! How good forecasts are: every model, and the one that the forecaster chooses, over traces and generated series, as a table in Markdown.
 //!
-//! `cargo bench --bench forecast -- [--step 5m] [--horizons 30m,60m] [--from 7d] FILE.csv...` reads files with a line of titles whose first
+//! `cargo bench --bench forecast -- [--step 5m] [--horizons 30m,60m] [--from 7d] [--every 95] FILE.csv...` reads files with a line of titles whose first
 //! column is a time (`YYYY-MM-DD hh:mm:ss`), and whose second is a count for that time; with a title in capitals each line is one
-//! request. Without files it generates series. Nothing is fitted to what comes later: each forecast knows only what was before it.
+//! request. Without files it generates series. A forecast is made every `--every` steps (not a part of a day, so that each time of day has its
+//! turn) from `--from` on. Nothing is fitted to what comes later: each forecast knows only what was before it.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::fs;
 use std::time::{Duration, Instant};
@@ -16,17 +18,36 @@ use tidegate::model::{self, Aggregation, Meter, ScalePolicy, ScaleRule, Signal, 
 const SEED: u64 = 20;
 const DAY: usize = 288;
 
+/// Weekly alone is for terms without a daily season.
+const COLUMNS: [Model; 6] =
+    [Model::LastValue, Model::SeasonalNaiveDaily, Model::SeasonalNaiveWeekly, Model::Ets, Model::MstlDaily, Model::MstlDailyWeekly];
+
 fn main() {
     let options = Options::read();
     let generated = options.files.is_empty();
     let named =
         if generated { generate() } else { options.files.iter().map(|file| (label(file), trace(file, options.step))).collect() };
+    let columns: Vec<_> = COLUMNS.iter().map(|model| model.as_str()).collect();
+    println!("| series | horizon | {} | **chosen** | most often | WAPE | p90 held | trusted |", columns.join(" | "));
+    println!("|---|---|{}", "---|".repeat(COLUMNS.len() + 5));
     for (name, values) in named {
         let series = Series { step: options.step, start_unix_ms: 1_700_006_400_000, values };
-        let from = if generated { 15 * DAY } else { options.points(options.from) };
         for &horizon in &options.horizons {
-            report(&name, &series, from, horizon);
+            let from = if generated { 21 * DAY } else { options.points(options.from) };
+            report(&name, &series, &Plan { from, horizon, every: options.every });
         }
+    }
+}
+
+struct Plan {
+    from: usize,
+    horizon: Duration,
+    every: usize,
+}
+
+impl Plan {
+    fn steps(&self, step: Duration) -> usize {
+        usize::try_from(self.horizon.as_millis() / step.as_millis()).expect("a short horizon")
     }
 }
 
@@ -34,14 +55,20 @@ struct Options {
     step: Duration,
     horizons: Vec<Duration>,
     from: Duration,
+    every: usize,
     files: Vec<String>,
 }
 
 impl Options {
     fn read() -> Self {
         let minutes = |minutes: u64| Duration::from_secs(minutes * 60);
-        let mut options =
-            Self { step: minutes(5), horizons: vec![minutes(30), minutes(60)], from: minutes(7 * 24 * 60), files: Vec::new() };
+        let mut options = Self {
+            step: minutes(5),
+            horizons: vec![minutes(30), minutes(60)],
+            from: minutes(7 * 24 * 60),
+            every: 95,
+            files: Vec::new(),
+        };
         let mut words = env::args().skip(1);
         while let Some(word) = words.next() {
             let mut value = || words.next().unwrap_or_else(|| panic!("{word} needs a value"));
@@ -49,6 +76,7 @@ impl Options {
                 "--step" => options.step = duration(&value()),
                 "--horizons" => options.horizons = value().split(',').map(duration).collect(),
                 "--from" => options.from = duration(&value()),
+                "--every" => options.every = value().parse().expect("a number of steps"),
                 // What cargo adds.
                 "--bench" => {}
                 file => options.files.push(file.to_owned()),
@@ -104,12 +132,12 @@ fn trace(file: &str, step: Duration) -> Vec<Option<f64>> {
     sums.into_iter().map(Some).collect()
 }
 
-/// Sixteen days of requests for each five minutes.
+/// Four weeks of requests for each five minutes.
 fn generate() -> Vec<(String, Vec<Option<f64>>)> {
     let shapes: [(&str, fn(usize, &mut Rng, &mut f64) -> f64); 6] = [
         ("diurnal and weekly", |at, rng, _| noisy(diurnal(at), rng)),
         ("sawtooth of 6 h", |at, rng, _| noisy(40.0 + 4.0 * (at % 72) as f64, rng)),
-        ("flash crowds", |at, rng, crowd| {
+        ("flash crowds", |_, rng, crowd| {
             *crowd = if rng.f64() < 1.0 / 150.0 { 900.0 } else { *crowd * 0.85 };
             noisy(100.0 + *crowd, rng)
         }),
@@ -125,7 +153,7 @@ fn generate() -> Vec<(String, Vec<Option<f64>>)> {
     ];
     let series = |shape: fn(usize, &mut Rng, &mut f64) -> f64| {
         let (mut rng, mut memory) = (Rng::with_seed(SEED), 0.0);
-        (0..17 * DAY).map(|at| Some(shape(at, &mut rng, &mut memory))).collect()
+        (0..28 * DAY).map(|at| Some(shape(at, &mut rng, &mut memory))).collect()
     };
     shapes.into_iter().map(|(name, shape)| (name.to_owned(), series(shape))).collect()
 }
@@ -147,73 +175,76 @@ struct Sums {
     error: f64,
     came: f64,
     cases: usize,
-    held: usize,
-    followed: usize,
 }
 
 impl Sums {
+    fn add(&mut self, said: impl Iterator<Item = f64>, came: &[f64]) {
+        for (said, came) in said.zip(came) {
+            self.error += (said - came).abs();
+            self.came += came;
+            self.cases += 1;
+        }
+    }
+
     fn mae(&self) -> f64 {
         self.error / self.cases as f64
     }
 }
 
-/// Makes a forecast every hour (of the usual steps) and compares it with what came.
-fn report(name: &str, series: &Series, from: usize, horizon: Duration) {
-    let steps = usize::try_from(horizon.as_millis() / series.step.as_millis()).expect("a short horizon");
-    let terms = terms(horizon);
+/// How the forecaster did, which chooses.
+#[derive(Default)]
+struct Chosen {
+    sums: Sums,
+    held: usize,
+    trusted: usize,
+    updates: usize,
+    models: BTreeMap<Model, usize>,
+    slowest: Duration,
+}
+
+/// Makes forecasts every so often and compares them with what came.
+fn report(name: &str, series: &Series, plan: &Plan) {
+    let steps = plan.steps(series.step);
+    let terms = terms(plan.horizon);
     let seasons = Seasons::of(terms.forecast.as_ref().expect("the terms have one"), series.step);
     let whole: Vec<_> = series.values.iter().map(|value| value.unwrap_or_default()).collect();
-    let scale = scale(&whole[..from], seasons);
     let models = Model::candidates(seasons, whole.len() - steps);
-    let mut of_models: Vec<_> = models.iter().map(|model| (*model, Sums::default())).collect();
-    let (mut winner, mut forecaster, mut slowest) = (Sums::default(), Forecaster::default(), Duration::ZERO);
-    let mut winners: Vec<(Model, usize)> = models.iter().map(|model| (*model, 0)).collect();
-    for now in (from..whole.len() - steps).step_by(12) {
-        let came = &whole[now..now + steps];
+    let mut of_models: BTreeMap<_, _> = models.iter().map(|model| (*model, Sums::default())).collect();
+    let (mut chosen, mut forecaster) = (Chosen::default(), Forecaster::default());
+    for now in (plan.from..whole.len() - steps).step_by(plan.every) {
+        let (known, came) = (&whole[..now], &whole[now..now + steps]);
         for (model, sums) in &mut of_models {
-            add(sums, &model.run(&whole[..now], seasons, steps).values, came);
+            sums.add(model.run(known, seasons, steps).values.into_iter(), came);
         }
         let known = Series { values: series.values[..now].to_vec(), ..series.clone() };
         let context = Context { terms: &terms, startup: series.step, now_unix_ms: known.end_unix_ms() };
         let began = Instant::now();
         forecaster.update(&Signal::RequestRate, &known, &context);
-        slowest = slowest.max(began.elapsed());
+        chosen.slowest = chosen.slowest.max(began.elapsed());
         let forecast = forecaster.forecasts().remove(&Signal::RequestRate).expect("it was just made");
-        let said: Vec<_> = forecast.steps.iter().map(|step| step.value).collect();
-        add(&mut winner, &said, came);
-        winner.held += forecast.steps.iter().zip(came).filter(|(step, came)| step.upper >= **came).count();
-        winner.followed += usize::from(forecast.confidence >= 0.7 && !forecast.demoted && forecast.model != Some(Model::LastValue));
-        for (_, count) in winners.iter_mut().filter(|(model, _)| Some(*model) == forecast.model) {
-            *count += 1;
-        }
+        chosen.sums.add(forecast.steps.iter().map(|step| step.value), came);
+        chosen.held += forecast.steps.iter().zip(came).filter(|(step, came)| step.upper >= **came).count();
+        chosen.trusted += usize::from(forecast.confidence >= 0.7);
+        chosen.updates += 1;
+        *chosen.models.entry(forecast.model.expect("there is enough of the past")).or_default() += 1;
     }
-    print(name, horizon, scale, &of_models, &winner);
-    let count = winner.cases / steps;
-    println!(
-        "  chosen: {winners:?} of {count}; p90 held {:.2}; followed {:.2}; slowest update {slowest:?}; mean {:.1}\n",
-        winner.held as f64 / winner.cases as f64,
-        winner.followed as f64 / count as f64,
-        winner.came / winner.cases as f64
-    );
+    print(name, plan.horizon, scale(&whole[..plan.from], seasons), &of_models, &chosen);
 }
 
-fn add(sums: &mut Sums, said: &[f64], came: &[f64]) {
-    for (said, came) in said.iter().zip(came) {
-        sums.error += (said - came).abs();
-        sums.came += came;
-        sums.cases += 1;
-    }
-}
-
-fn print(name: &str, horizon: Duration, scale: f64, of_models: &[(Model, Sums)], winner: &Sums) {
-    let cells: Vec<_> = of_models.iter().map(|(model, sums)| format!("{} {:.3}", model.as_str(), sums.mae() / scale)).collect();
+fn print(name: &str, horizon: Duration, scale: f64, of_models: &BTreeMap<Model, Sums>, chosen: &Chosen) {
+    let cell = |model: &Model| of_models.get(model).map_or("-".to_owned(), |sums| format!("{:.2}", sums.mae() / scale));
+    let cells: Vec<_> = COLUMNS.iter().map(cell).collect();
+    let favourite = chosen.models.iter().max_by_key(|(_, count)| **count).map_or("-", |(model, _)| model.as_str());
     println!(
-        "{name} {} min: {} | winner {:.3} wape {:.3}",
+        "| {name} | {} min | {} | **{:.2}** | {favourite} | {:.2} | {:.2} | {:.2} |",
         horizon.as_secs() / 60,
         cells.join(" | "),
-        winner.mae() / scale,
-        winner.error / winner.came
+        chosen.sums.mae() / scale,
+        chosen.sums.error / chosen.sums.came,
+        chosen.held as f64 / chosen.sums.cases as f64,
+        chosen.trusted as f64 / chosen.updates as f64,
     );
+    eprintln!("{name}: {} forecasts, the slowest in {:?}, {:?}", chosen.updates, chosen.slowest, chosen.models);
 }
 
 /// What MASE divides by: the mean absolute error of the seasonal naive method before the first forecast.

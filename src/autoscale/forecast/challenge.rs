@@ -118,7 +118,8 @@ impl Trial<'_> {
         }
         let span = self.values.len() - reach - first;
         let count = ORIGINS.min(span + 1);
-        (0..count).map(|turn| first + (span * (turn + 1)).div_ceil(count)).collect()
+        // From the last backwards, so that one alone is the last.
+        (0..count).rev().map(|turn| first + span - (span * turn).checked_div(count - 1).unwrap_or(0)).collect()
     }
 
     /// What came less what the model said, for each step of the distance one list, with one entry for each origin.

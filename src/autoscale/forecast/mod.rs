@@ -11,6 +11,8 @@ mod model;
 mod outlook;
 mod record;
 mod series;
+#[cfg(test)]
+mod testing;
 
 pub use challenge::{Challenge, Score, Trial};
 pub use forecaster::{Context, Forecaster};

@@ -10,6 +10,7 @@ use std::error::Error;
 use std::time::Duration;
 
 use augurs::ets::AutoETS;
+use augurs::mstl::stlrs::MstlParams;
 use augurs::mstl::{FittedTrendModel, MSTLModel, TrendModel};
 use augurs::{Fit, Predict};
 use serde::{Deserialize, Serialize};
@@ -17,12 +18,16 @@ use serde::{Deserialize, Serialize};
 use super::series::millis;
 use crate::model;
 
-/// Three days of the usual steps: smoothing has forgotten what is older, and its cost grows with the length.
-const SMOOTHED_POINTS: usize = 864;
+/// A day of the usual steps: smoothing has forgotten what is older, and its cost grows with the length.
+const SMOOTHED_POINTS: usize = 288;
 
 /// Seasons that a decomposition looks at: more would cost more than they teach.
 const DAYS: usize = 14;
 const WEEKS: usize = 5;
+
+/// How many seasons the smoother of a season spans: more than are looked at, so that each time of day is nearly the mean of its kind. The usual
+/// 11 and 15 follow noise; over series of many shapes this was better, or as good (`docs/forecast.md`).
+const SEASON_SMOOTHER: usize = 35;
 
 /// A forecast goes no higher than this many times what was ever seen: beyond, it is a trend that ran away.
 const CEILING: f64 = 2.0;
@@ -169,7 +174,9 @@ fn decomposed(values: &[f64], periods: Vec<usize>, steps: usize) -> Option<Vec<f
         return None;
     }
     scaled(values, steps, |values, steps| {
-        let fitted = MSTLModel::new(periods, Smoothing).fit(values)?;
+        let mut params = MstlParams::new();
+        params.seasonal_lengths(&vec![SEASON_SMOOTHER; periods.len()]);
+        let fitted = MSTLModel::new(periods, Smoothing).mstl_params(params).fit(values)?;
         Ok(fitted.predict(steps, None)?.point)
     })
 }
