@@ -28,6 +28,7 @@ mod kept;
 mod lab;
 mod limits;
 mod observability;
+mod processes;
 mod queues;
 mod rates;
 mod reload;

@@ -40,7 +40,9 @@ impl Port {
 
     /// Takes the port of a replica that listens already; `None` when it is promised to another.
     pub(super) fn of(number: u16) -> Option<Self> {
-        promised().insert(number).then_some(Self { number, listener: None })
+        // Not built before it is sure: dropping it would take the other's promise away.
+        let is_free = promised().insert(number);
+        is_free.then(|| Self { number, listener: None })
     }
 
     /// Makes room for the replica; the promise stays.

@@ -177,14 +177,23 @@ impl Drop for Running {
 
 impl End {
     fn of(pid: Pid) -> Self {
-        #[cfg(target_os = "linux")]
-        if let Ok(descriptor) = pidfd_open(pid, PidfdFlags::empty())
-            && let Ok(descriptor) = AsyncFd::with_interest(descriptor, Interest::READABLE)
-        {
-            return Self::Told(descriptor);
-        }
-        let _ = pid;
-        Self::Looked
+        Self::told(pid).unwrap_or(Self::Looked)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn told(pid: Pid) -> Option<Self> {
+        let descriptor = pidfd_open(pid, PidfdFlags::empty()).ok()?;
+        #[expect(
+            deprecated,
+            reason = "for types that change their descriptor; an `OwnedFd` does not, and the successor needs `unsafe`"
+        )]
+        let descriptor = AsyncFd::with_interest(descriptor, Interest::READABLE);
+        descriptor.ok().map(Self::Told)
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn told(_pid: Pid) -> Option<Self> {
+        None
     }
 }
 

@@ -92,7 +92,7 @@ mod tests {
         assert_eq!(command.get_program(), "run-a-1");
         assert_eq!(command.get_args().collect::<Vec<_>>(), ["--at=:80", "a-1:80", "{other}"]);
         let env: Vec<_> = command.get_envs().filter_map(|(name, value)| Some((name, value?))).collect();
-        let expected = [("AT", "80/a-1"), ("PORT", "x80"), (MARK, "m"), ("TIDEGATE_REPLICA", "a-1")];
+        let expected = [("AT", "80/a-1"), ("PORT", "x80"), ("TIDEGATE_REPLICA", "a-1"), (MARK, "m")];
         assert_eq!(env, expected.map(|(name, value)| (OsStr::new(name), OsStr::new(value))));
     }
 
