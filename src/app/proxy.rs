@@ -163,7 +163,8 @@ impl Proxy {
         let resolver = Resolver::new(Handle::current()).context("the system's resolver cannot be used")?;
         let crew = Arc::new(Crew::new(workers));
         let lookup = lookup(resolver.clone());
-        let platforms = Arc::new(Platforms::new(storage::folder(&loaded.snapshot, &source)));
+        let folder = storage::folder(&loaded.snapshot, &source);
+        let platforms = Arc::new(Platforms::new(folder.clone()));
         let sources = Sources { resolver, platforms: platforms.clone() };
         let services = Arc::new(Services {
             registry: Registry::new(crew, sources, lookup.clone()),
@@ -174,7 +175,14 @@ impl Proxy {
             instance: fastrand::u64(..),
         });
         let metrics = services.metrics.clone();
-        let autoscaler = Arc::new(Autoscaler::new(Tools { metrics: metrics.clone(), platforms }));
+        let autoscaler = Arc::new(Autoscaler::new(Tools {
+            metrics: metrics.clone(),
+            platforms,
+            lookup: services.lookup.clone(),
+            folder,
+            cluster: loaded.snapshot.cluster.clone(),
+            token: loaded.snapshot.admin.token.clone(),
+        }));
         let sizes = autoscaler.clone();
         services.registry.on_change(move |world| {
             forget_removed(&metrics, world);

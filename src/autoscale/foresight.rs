@@ -34,8 +34,14 @@ impl Foresight {
     /// Goes on where the last run of this process ended. Waits for the disk.
     pub(super) fn open(pool: Id, history: Arc<History>) -> Arc<Self> {
         let kept = history.store().get(&key(&pool)).ok().flatten();
-        let forecaster = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
-        Arc::new(Self { pool, history, forecaster: Mutex::new(forecaster), is_busy: AtomicBool::new(false) })
+        let foresight = Self::new(pool, history);
+        *foresight.lock() = kept.and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_default();
+        foresight
+    }
+
+    /// Begins without forecasts.
+    pub(super) fn new(pool: Id, history: Arc<History>) -> Arc<Self> {
+        Arc::new(Self { pool, history, forecaster: Mutex::default(), is_busy: AtomicBool::new(false) })
     }
 
     /// Returns what is expected, and begins to bring it up to date when it is time.

@@ -6,14 +6,17 @@
 
 mod decide;
 pub mod forecast;
+mod foresight;
 mod lead;
 mod ledger;
 mod peers;
 pub mod report;
 mod retreat;
 mod run;
+mod sampler;
 mod scaling;
 mod schedule;
+mod shop;
 mod signal;
 mod starts;
 mod turn;
@@ -22,11 +25,13 @@ pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
     Wanted, decide,
 };
+pub use foresight::Foresight;
 pub use lead::{Deadline, Leadership, LeaseStanding};
 pub use ledger::{Carried, Difference, Draft, Entry, Ledger, Upshot, is_news, replay};
 pub use peers::{Instruction, Others, Peers, PoolReport, Report as PeerReport, Sum};
 pub use retreat::{Candidate, Leaving, Moves, Retreat};
-pub use run::{Autoscaler, Tools};
+pub use run::Autoscaler;
 pub use scaling::{Counts, Ordered, Scaling, Standing, Trouble};
 pub use schedule::{ScheduleError, Schedules};
+pub use shop::{Records, Tools};
 pub use signal::{Collector, Extra, Gauge, Observation};

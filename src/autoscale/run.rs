@@ -8,12 +8,16 @@ use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
+use super::foresight::Foresight;
+use super::lead::LeaseStanding;
+use super::peers::{Instruction, Report as PeerReport};
 use super::scaling::{Scaling, Trouble};
-use super::turn::{Cue, Sizer};
+use super::shop::{Records, Shop, Tools};
+use super::turn::{Cue, Place, Sizer};
+use crate::kit::clock;
 use crate::model::{Autoscale, Discovery, Id, ScaleMode};
 use crate::platform::{Platforms, ScaleError, Scaler};
 use crate::registry::{LivePool, World};
-use crate::telemetry::metrics::Registry;
 
 /// How long it takes until a platform that cannot even be addressed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
@@ -21,18 +25,9 @@ const RETRY: Duration = Duration::from_secs(10);
 /// The shortest time between two turns: a storm of waiting requests is one piece of news.
 const BREATH: Duration = Duration::from_millis(50);
 
-/// What every loop uses.
-#[derive(Debug)]
-pub struct Tools {
-    /// The figures of the request path.
-    pub metrics: Registry,
-    /// What replicas run on.
-    pub platforms: Arc<Platforms>,
-}
-
 /// Sizes the pools of the present world.
 pub struct Autoscaler {
-    tools: Arc<Tools>,
+    shop: Arc<Shop>,
     loops: Mutex<BTreeMap<Id, Running>>,
 }
 
@@ -44,14 +39,14 @@ struct Running {
 
 impl fmt::Debug for Autoscaler {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Autoscaler").field("tools", &self.tools).finish_non_exhaustive()
+        f.debug_struct("Autoscaler").field("shop", &self.shop).finish_non_exhaustive()
     }
 }
 
 impl Autoscaler {
-    /// Sizes nothing yet.
+    /// Sizes nothing yet. To be called on the control runtime.
     pub fn new(tools: Tools) -> Self {
-        Self { tools: Arc::new(tools), loops: Mutex::default() }
+        Self { shop: Arc::new(Shop::open(tools)), loops: Mutex::default() }
     }
 
     /// Follows a change of the world: loops begin, go on with other settings, or end. To be called on the control runtime; does not wait.
@@ -71,7 +66,7 @@ impl Autoscaler {
         }
         drop(loops);
         let is_here = |pool: &LivePool| pool.model.discovery == Some(Discovery::Replicas);
-        for gone in self.tools.platforms.retain(|name| world.pools.get(name).is_some_and(|pool| is_here(pool))) {
+        for gone in self.shop.tools.platforms.retain(|name| world.pools.get(name).is_some_and(|pool| is_here(pool))) {
             // Ends by itself: a replica has a grace, and then none.
             tokio::spawn(async move { gone.disband().await });
         }
@@ -87,12 +82,33 @@ impl Autoscaler {
         self.lock().iter().map(|(name, running)| (name.clone(), running.shared.clone())).collect()
     }
 
+    /// Returns what is kept over restarts; `None` before the first pool was sized.
+    pub fn records(&self) -> Option<Arc<Records>> {
+        self.shop.opened()
+    }
+
+    /// Returns how the election stands; `None` when there is none.
+    pub fn election(&self) -> Option<LeaseStanding> {
+        self.shop.lead.standing()
+    }
+
+    /// Takes what a leader says, and tells it what is seen here.
+    pub fn exchange(&self, instruction: &Instruction) -> PeerReport {
+        let now = clock::now();
+        let loops = self.lock();
+        for (name, running) in loops.iter() {
+            running.shared.tell(instruction.draining.get(name).cloned().unwrap_or_default(), now);
+        }
+        let pools = loops.iter().map(|(name, running)| (name.clone(), running.shared.reported())).collect();
+        PeerReport { gateway: self.shop.identity.clone(), pools }
+    }
+
     /// Replaces a replica that does not get well.
     ///
     /// # Errors
     /// When its pool is not sized, or the platform does not do it.
     pub async fn restart(&self, pool: &Id, target: &Autoscale, replica: Id) -> Result<(), ScaleError> {
-        self.tools.platforms.scaler(pool, &target.target)?.restart(replica).await?;
+        self.shop.tools.platforms.scaler(pool, &target.target)?.restart(replica).await?;
         if let Some(shared) = self.scaling(pool.as_str()) {
             shared.update(|standing| standing.counts.restarts_total += 1);
         }
@@ -102,14 +118,14 @@ impl Autoscaler {
     /// Ends every loop, and the replicas that must not outlive this process.
     pub async fn close(&self) {
         self.lock().clear();
-        let local = self.tools.platforms.retain(|_| false);
+        let local = self.shop.tools.platforms.retain(|_| false);
         futures_util::future::join_all(local.iter().map(|local| local.close())).await;
     }
 
     fn start(&self, pool: &Arc<LivePool>) -> Running {
         let shared = Arc::new(Scaling::default());
         let (live, receiver) = watch::channel(pool.clone());
-        tokio::spawn(size(receiver, shared.clone(), self.tools.clone()));
+        tokio::spawn(size(receiver, shared.clone(), self.shop.clone()));
         Running { shared, live }
     }
 
@@ -120,12 +136,18 @@ impl Autoscaler {
 }
 
 /// Sizes one pool until its sender goes.
-async fn size(mut live: watch::Receiver<Arc<LivePool>>, shared: Arc<Scaling>, tools: Arc<Tools>) {
+async fn size(mut live: watch::Receiver<Arc<LivePool>>, shared: Arc<Scaling>, shop: Arc<Shop>) {
+    let records = shop.records().await;
+    let name = live.borrow().model.name.clone();
+    let foresight = foresight(name, &records).await;
+    shared.set_foresight(foresight.clone());
     loop {
-        let Some(scaler) = reach(&mut live, &shared, &tools.platforms).await else { return };
+        let Some(scaler) = reach(&mut live, &shared, &shop.tools.platforms).await else { return };
         let pool = live.borrow_and_update().clone();
-        let mut sizer = Sizer::new(pool, scaler, shared.clone(), tools.clone());
-        let goes_on = keep_sizing(&mut sizer, &mut live, &shared).await;
+        let Some(settings) = pool.model.autoscale.clone() else { return };
+        let (shared, shop, records, foresight) = (shared.clone(), shop.clone(), records.clone(), foresight.clone());
+        let mut sizer = Sizer::new(pool, &settings, scaler, Place { shared: shared.clone(), shop, records, foresight });
+        let goes_on = keep_sizing(&mut sizer, settings, &mut live, &shared).await;
         sizer.stay();
         if !goes_on {
             return;
@@ -154,9 +176,12 @@ async fn reach(live: &mut watch::Receiver<Arc<LivePool>>, shared: &Scaling, plat
 }
 
 /// Takes turn after turn; true when the pool has another platform now, false when it is not sized any more.
-async fn keep_sizing(sizer: &mut Sizer, live: &mut watch::Receiver<Arc<LivePool>>, shared: &Scaling) -> bool {
-    let model = sizer.live.model.clone();
-    let Some(mut settings) = model.autoscale.clone() else { return false };
+async fn keep_sizing(
+    sizer: &mut Sizer,
+    mut settings: Autoscale,
+    live: &mut watch::Receiver<Arc<LivePool>>,
+    shared: &Scaling,
+) -> bool {
     let mut ticks = ticks(settings.terms.interval);
     let mut cue = Cue::Look;
     loop {
@@ -172,6 +197,7 @@ async fn keep_sizing(sizer: &mut Sizer, live: &mut watch::Receiver<Arc<LivePool>
                     (Ok(()), Some(new)) if new.target == settings.target => {
                         ticks = self::ticks(new.terms.interval);
                         settings = new.clone();
+                        sizer.configure(new);
                         sizer.live = pool;
                     }
                     (Ok(()), Some(_)) => return true,
@@ -185,6 +211,17 @@ async fn keep_sizing(sizer: &mut Sizer, live: &mut watch::Receiver<Arc<LivePool>
             _ = ticks.tick() => Cue::Look,
         };
     }
+}
+
+/// Reads what an earlier run has written down of the forecasts of a pool.
+async fn foresight(pool: Id, records: &Arc<Records>) -> Arc<Foresight> {
+    let history = records.history.clone();
+    let opened = tokio::task::spawn_blocking({
+        let (pool, history) = (pool.clone(), history.clone());
+        move || Foresight::open(pool, history)
+    });
+    // The runtime is stopping, or a defect: the pool is sized all the same.
+    opened.await.unwrap_or_else(|_| Foresight::new(pool, history))
 }
 
 fn ticks(period: Duration) -> tokio::time::Interval {

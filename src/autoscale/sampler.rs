@@ -109,7 +109,10 @@ mod tests {
         assert_eq!(look(&mut sampler, 7, 3, 20), None);
         let (minute, row) = look(&mut sampler, 8, 5, 40).unwrap();
         assert_eq!((minute, row.get(Column::Concurrency), row.get(Column::ConcurrencyMax)), (7, Some(2.0), Some(3.0)));
-        assert_eq!([Column::Ready, Column::Desired, Column::Wanted].map(|column| row.get(column)), [Some(2.0), Some(3.0), Some(4.0)]);
+        assert_eq!(
+            [Column::Ready, Column::Desired, Column::Wanted].map(|column| row.get(column)),
+            [Some(2.0), Some(3.0), Some(4.0)]
+        );
         assert_eq!(row.get(Column::Arrived), None, "nobody saw where it began");
         let (minute, row) = look(&mut sampler, 9, 0, 50).unwrap();
         assert_eq!((minute, row.get(Column::Arrived), row.get(Column::RequestRate)), (8, Some(20.0), Some(1.0)));

@@ -1,22 +1,35 @@
 //! How the sizing of one pool stands: written by its loop, read by the admin API and metrics; and what an operator has ordered.
 
-use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::Duration;
 
 use serde::Serialize;
 use tokio::sync::Notify;
 
 use super::decide::{Decision, Order, Reading, Replicas};
+use super::foresight::Foresight;
+use super::peers::PoolReport;
 use super::retreat::Leaving;
 use crate::kit::clock::Tick;
 use crate::model::{Id, ScaleMode};
 use crate::platform::Replica;
+
+/// How long a leader's word counts: it asks every second, and one that is gone must not keep replicas idle.
+const WORD: Duration = Duration::from_secs(15);
 
 /// The sizing of one pool; kept over reloads.
 #[derive(Debug, Default)]
 pub struct Scaling {
     standing: Mutex<Standing>,
     order: Mutex<Option<Ordered>>,
+    /// What this gateway sees, for the leader.
+    report: Mutex<PoolReport>,
+    /// Who is leaving, by the leader's word, and until when that counts.
+    told: Mutex<Option<(BTreeSet<Id>, Tick)>>,
+    /// What pages and queries say, and until when that counts.
+    custom: Mutex<BTreeMap<String, (f64, Tick)>>,
+    foresight: OnceLock<Arc<Foresight>>,
     /// Rung when the loop should look at once.
     pub(super) wake: Notify,
 }
@@ -111,6 +124,49 @@ impl Scaling {
     pub fn set_order(&self, order: Option<Ordered>) {
         *lock(&self.order) = order;
         self.wake.notify_one();
+    }
+
+    /// Returns the forecasts, once the loop has begun.
+    pub fn foresight(&self) -> Option<&Arc<Foresight>> {
+        self.foresight.get()
+    }
+
+    pub(super) fn set_foresight(&self, foresight: Arc<Foresight>) {
+        // A loop begins once.
+        let _ = self.foresight.set(foresight);
+    }
+
+    pub(super) fn report(&self, report: PoolReport) {
+        *lock(&self.report) = report;
+    }
+
+    /// Returns what this gateway sees of the pool.
+    pub(super) fn reported(&self) -> PoolReport {
+        lock(&self.report).clone()
+    }
+
+    /// Takes the leader's word of who is leaving.
+    pub(super) fn tell(&self, leaving: BTreeSet<Id>, now: Tick) {
+        *lock(&self.told) = Some((leaving, now + WORD));
+        self.wake.notify_one();
+    }
+
+    /// Returns who is leaving by the leader's word, while that counts.
+    pub(super) fn told(&self, now: Tick) -> BTreeSet<Id> {
+        let told = lock(&self.told);
+        told.as_ref().filter(|(_, until)| *until > now).map(|(leaving, _)| leaving.clone()).unwrap_or_default()
+    }
+
+    /// Takes a named figure, which counts until then.
+    pub(super) fn set_custom(&self, key: String, value: f64, until: Tick) {
+        lock(&self.custom).insert(key, (value, until));
+    }
+
+    /// Returns the named figures that count.
+    pub(super) fn custom(&self, now: Tick) -> BTreeMap<String, f64> {
+        let mut custom = lock(&self.custom);
+        custom.retain(|_, (_, until)| *until > now);
+        custom.iter().map(|(key, (value, _))| (key.clone(), *value)).collect()
     }
 
     pub(super) fn update(&self, change: impl FnOnce(&mut Standing)) {

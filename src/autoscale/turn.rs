@@ -1,5 +1,6 @@
 //! One turn of a pool's loop: observe, decide, write down, act.
 
+use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,15 +9,20 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::decide::{Decision, Demand, Input, Replicas, State, decide};
+use super::decide::{Decision, Demand, Input, Replicas, State, Trigger, decide};
+use super::foresight::Foresight;
+use super::ledger::{Draft, Upshot, is_news};
+use super::peers::PoolReport;
 use super::retreat::{Candidate, Moves, Retreat};
-use super::run::Tools;
+use super::sampler::Sampler;
 use super::scaling::{Scaling, Trouble};
+use super::schedule::Schedules;
+use super::shop::{Records, Shop};
 use super::signal::{Collector, Extra, Gauge, Observation};
 use super::starts::Starts;
 use crate::endpoint::Cause;
 use crate::kit::clock::{self, Tick};
-use crate::model::{Autoscale, Id, ScaleMode};
+use crate::model::{Autoscale, Id, ScaleMode, Terms};
 use crate::platform::{Observed, Phase, Replica, ScaleError, Scaler};
 use crate::registry::LivePool;
 
@@ -31,15 +37,43 @@ pub(super) struct Sizer {
     pub(super) live: Arc<LivePool>,
     pub(super) scaler: Arc<dyn Scaler>,
     shared: Arc<Scaling>,
-    tools: Arc<Tools>,
+    shop: Arc<Shop>,
+    records: Arc<Records>,
+    foresight: Arc<Foresight>,
+    terms: Arc<Terms>,
+    schedules: Schedules,
     collector: Collector,
     gauge: Gauge,
+    sampler: Sampler,
     retreat: Retreat,
     starts: Starts,
     state: State,
+    written: Option<Decision>,
+    /// A scale-up whose replicas do not all serve yet: its number in the ledger, when it was decided, and how many are to serve.
+    awaited: Option<(u64, Tick, u32)>,
     seen: Option<(Observed, Tick)>,
+    /// Requests that run on each endpoint at other gateways.
+    elsewhere: BTreeMap<Id, u64>,
+    is_complete: bool,
     last_busy: Tick,
     refused_total: u64,
+}
+
+/// Where a [`Sizer`] works.
+pub(super) struct Place {
+    pub(super) shared: Arc<Scaling>,
+    pub(super) shop: Arc<Shop>,
+    pub(super) records: Arc<Records>,
+    pub(super) foresight: Arc<Foresight>,
+}
+
+/// Which decisions are written down.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Writing {
+    /// Those that are news.
+    News,
+    /// This one: the platform is about to be called.
+    Always,
 }
 
 /// Why a turn is taken.
@@ -52,20 +86,43 @@ pub(super) enum Cue {
 }
 
 impl Sizer {
-    pub(super) fn new(live: Arc<LivePool>, scaler: Arc<dyn Scaler>, shared: Arc<Scaling>, tools: Arc<Tools>) -> Self {
-        Self {
+    pub(super) fn new(live: Arc<LivePool>, settings: &Autoscale, scaler: Arc<dyn Scaler>, place: Place) -> Self {
+        let Place { shared, shop, records, foresight } = place;
+        let mut sizer = Self {
             live,
             scaler,
             shared,
-            tools,
+            shop,
+            records,
+            foresight,
+            terms: Arc::new(settings.terms.clone()),
+            schedules: Schedules::default(),
             collector: Collector::default(),
-            gauge: Gauge::new(0),
+            gauge: Gauge::default(),
+            sampler: Sampler::default(),
             retreat: Retreat::default(),
             starts: Starts::default(),
             state: State::default(),
+            written: None,
+            awaited: None,
             seen: None,
+            elsewhere: BTreeMap::new(),
+            is_complete: true,
             last_busy: clock::now(),
             refused_total: 0,
+        };
+        sizer.configure(settings);
+        sizer
+    }
+
+    /// Takes other settings.
+    pub(super) fn configure(&mut self, settings: &Autoscale) {
+        self.terms = Arc::new(settings.terms.clone());
+        self.gauge.configure(&settings.terms);
+        match Schedules::new(&settings.terms) {
+            Ok(schedules) => self.schedules = schedules,
+            // The config was checked; a time zone can still go from the machine.
+            Err(error) => warn!(pool = %self.live.model.name, %error, "Schedules are not followed."),
         }
     }
 
@@ -76,15 +133,36 @@ impl Sizer {
         if let Err(error) = &observed {
             self.note(error);
         }
+        let observation = self.look(now);
         // A platform that does not answer does not keep anybody from deciding: what it said last counts, and nothing is done.
         let Some((seen, _)) = self.seen.clone() else { return };
-        let observation = self.look(&seen, now);
-        let input = self.input(settings, &seen, &observation, now);
-        let (decision, state) = decide(&settings.terms, &input, &self.state);
-        self.state = state;
+        let leads = self.shop.lead.may_act(now);
+        if leads.is_none() {
+            self.obey(now);
+        }
+        let input = self.input(&seen, &observation, now);
+        let before = self.state.clone();
+        let (decision, state) = decide(&self.terms, &input, &before);
+        self.sample(&input, observation, &decision);
         self.publish(settings, &seen, &input, &decision);
-        if settings.mode == ScaleMode::Act && observed.is_ok() {
-            self.act(settings, &seen, &decision, now).await;
+        let acts = settings.mode == ScaleMode::Act && observed.is_ok() && leads.is_some_and(|until| until.outlasts(now, PATIENCE));
+        self.state = if acts { state } else { unacted(&before, state) };
+        if !acts {
+            self.stay();
+            self.write(settings, input, &before, &decision, Writing::News);
+            return;
+        }
+        let moves = self.step(settings, &seen, &decision, now);
+        let draining = u32::try_from(self.retreat.draining().count()).unwrap_or(u32::MAX);
+        let count = decision.to.saturating_add(draining);
+        self.follow_up(&seen, now);
+        if count == seen.desired && moves.release.is_empty() {
+            self.write(settings, input, &before, &decision, Writing::News);
+            return;
+        }
+        let id = self.write(settings, input, &before, &decision, Writing::Always);
+        if !self.call(seen.desired, count, moves, &decision, id).await {
+            self.state = unacted(&before, std::mem::take(&mut self.state));
         }
     }
 
@@ -106,15 +184,42 @@ impl Sizer {
         Ok(())
     }
 
-    fn look(&mut self, seen: &Observed, now: Tick) -> Observation {
-        let usage = seen.replicas.iter().map(|replica| (replica.name.clone(), replica.usage)).collect();
-        let extra = Extra { usage, custom: BTreeMap::new() };
-        let observation = self.collector.look(&self.live, &self.tools.metrics, extra, now);
-        self.gauge.push(observation.clone());
-        observation
+    fn look(&mut self, now: Tick) -> Observation {
+        let replicas = self.seen.iter().flat_map(|(seen, _)| &seen.replicas);
+        let usage = replicas.map(|replica| (replica.name.clone(), replica.usage)).collect();
+        let extra = Extra { usage, custom: self.shared.custom(now) };
+        let own = self.collector.look(&self.live, &self.shop.tools.metrics, extra, now);
+        self.shared.report(PoolReport { seen: own.clone(), in_flight: self.in_flight() });
+        let seen = match &self.shop.peers {
+            Some(peers) => {
+                let sum = peers.add_to(&self.live.model.name, &own, now);
+                self.elsewhere = sum.in_flight;
+                self.is_complete = sum.is_complete;
+                sum.seen
+            }
+            None => own,
+        };
+        self.gauge.push(seen.clone());
+        seen
     }
 
-    fn input(&mut self, settings: &Autoscale, seen: &Observed, observation: &Observation, now: Tick) -> Input {
+    fn in_flight(&self) -> BTreeMap<Id, u64> {
+        let members = self.live.members.load();
+        let running =
+            members.set.endpoints().iter().map(|endpoint| (endpoint.spec.id.clone(), endpoint.vitals().in_flight().into()));
+        running.filter(|(_, running)| *running > 0).collect()
+    }
+
+    /// Does as the leader says: those that it lets run empty get no new requests here either.
+    fn obey(&mut self, now: Tick) {
+        self.stay();
+        let told = self.shared.told(now);
+        for endpoint in self.live.members.load().set.endpoints() {
+            endpoint.state.set(Cause::Draining, told.contains(&endpoint.spec.id));
+        }
+    }
+
+    fn input(&mut self, seen: &Observed, observation: &Observation, now: Tick) -> Input {
         if observation.in_flight + observation.queued > 0 {
             self.last_busy = now;
         }
@@ -126,18 +231,45 @@ impl Sizer {
             queued: observation.queued,
             queue_full,
             idle_ms: millis(now.since(self.last_busy)),
-            is_complete: true,
+            is_complete: self.is_complete,
         };
+        let unix_ms = Timestamp::now().as_millisecond();
         Input {
             now_ms: observation.at_ms,
-            unix_ms: Timestamp::now().as_millisecond(),
+            unix_ms,
             replicas: self.replicas(seen),
             demand,
-            readings: self.gauge.readings(&settings.terms, observation.at_ms),
-            schedule: Default::default(),
-            outlook: None,
+            readings: self.gauge.readings(&self.terms, observation.at_ms),
+            schedule: self.schedules.look(unix_ms),
+            outlook: self.foresight.outlook(&self.terms, self.starts.typical(), unix_ms),
             order: self.shared.order(now).map(|ordered| ordered.order),
         }
+    }
+
+    fn sample(&mut self, input: &Input, observation: Observation, decision: &Decision) {
+        let minute = input.unix_ms.div_euclid(60_000);
+        if let Some((minute, row)) = self.sampler.take(minute, observation, input.replicas, decision.wanted) {
+            self.records.history.record(&self.live.model.name, minute, &row);
+        }
+    }
+
+    /// Writes a decision down, and returns its number; what is no news is not written unless the platform is about to be called.
+    fn write(&mut self, settings: &Autoscale, input: Input, before: &State, decision: &Decision, writing: Writing) -> u64 {
+        let is_news = self.written.as_ref().is_none_or(|written| is_news(written, decision));
+        if writing == Writing::News && !is_news {
+            return 0;
+        }
+        self.written = Some(decision.clone());
+        self.records.ledger.write(Draft {
+            at_unix_ms: input.unix_ms,
+            pool: self.live.model.name.clone(),
+            generation: None,
+            mode: settings.mode,
+            terms: self.terms.clone(),
+            input,
+            state: before.clone(),
+            decision: decision.clone(),
+        })
     }
 
     fn replicas(&self, seen: &Observed) -> Replicas {
@@ -151,7 +283,8 @@ impl Sizer {
     fn publish(&self, settings: &Autoscale, seen: &Observed, input: &Input, decision: &Decision) {
         self.shared.update(|standing| {
             standing.mode = Some(settings.mode);
-            standing.leads = true;
+            standing.leads = self.shop.lead.may_act(clock::now()).is_some();
+            standing.leader = self.shop.lead.standing().and_then(|standing| standing.holder);
             standing.replicas = input.replicas;
             standing.shown.clone_from(&seen.replicas);
             standing.leaving.clone_from(self.retreat.leaving());
@@ -162,42 +295,62 @@ impl Sizer {
         });
     }
 
-    /// Carries a decision out.
-    async fn act(&mut self, settings: &Autoscale, seen: &Observed, decision: &Decision, now: Tick) {
-        let moves = self.step(settings, seen, decision, now);
-        let draining = u32::try_from(self.retreat.draining().count()).unwrap_or(u32::MAX);
-        let count = decision.to.saturating_add(draining);
-        if count == seen.desired && moves.release.is_empty() {
-            return;
-        }
-        info!(pool = %self.live.model.name, from = seen.desired, to = count, leaving = ?moves.release, reason = decision.reason, "Scaling.");
+    /// Asks the platform for `count` replicas, and tells whether it takes that.
+    async fn call(&mut self, from: u32, count: u32, moves: Moves, decision: &Decision, id: u64) -> bool {
+        info!(pool = %self.live.model.name, from, to = count, leaving = ?moves.release, reason = decision.reason, "Scaling.");
+        let began = clock::now();
         let call = self.scaler.scale_to(count, moves.release.clone());
-        match timeout(PATIENCE, call).await.unwrap_or_else(|_| Err(late())) {
-            Ok(()) => self.carried_out(seen.desired, count),
+        let result = timeout(PATIENCE, call).await.unwrap_or_else(|_| Err(late()));
+        let upshot = match &result {
+            Ok(()) => Upshot::Done,
+            Err(error) => Upshot::Failed { error: error.as_str().to_owned(), text: error.to_string() },
+        };
+        self.records.ledger.carried(id, upshot, Timestamp::now().as_millisecond());
+        // Whatever it did, what was seen is no longer so.
+        if let Some((seen, at)) = &mut self.seen {
+            *at = Tick::default();
+            if result.is_ok() {
+                seen.desired = count;
+            }
+        }
+        match &result {
+            Ok(()) => self.carried_out(from, count, decision),
             Err(error) => {
                 self.retreat.keep(&moves.release);
                 self.shared.update(|standing| standing.counts.failed_total += 1);
-                self.note(&error);
+                self.note(error);
             }
         }
-        // Whatever it did, what was seen is no longer so.
-        if let Some((_, at)) = &mut self.seen {
-            *at = Tick::default();
+        if result.is_ok() && count > from {
+            self.awaited = Some((id, began, count));
         }
+        result.is_ok()
     }
 
-    fn carried_out(&mut self, from: u32, to: u32) {
-        if let Some((seen, _)) = &mut self.seen {
-            seen.desired = to;
-        }
+    fn carried_out(&self, from: u32, to: u32, decision: &Decision) {
         self.shared.update(|standing| {
             standing.error = None;
             match to.cmp(&from) {
-                std::cmp::Ordering::Greater => standing.counts.up_total += 1,
-                std::cmp::Ordering::Less => standing.counts.down_total += 1,
-                std::cmp::Ordering::Equal => {}
+                Ordering::Greater => {
+                    standing.counts.up_total += 1;
+                    standing.counts.predictive_total += u64::from(decision.trigger == Trigger::Forecast);
+                }
+                Ordering::Less => standing.counts.down_total += 1,
+                Ordering::Equal => {}
             }
         });
+    }
+
+    /// Notes how long the last scale-up took.
+    fn follow_up(&mut self, seen: &Observed, now: Tick) {
+        let Some((id, since, count)) = self.awaited else { return };
+        let ready = seen.replicas.iter().filter(|replica| replica.phase == Phase::Ready).count();
+        if seen.desired < count {
+            self.awaited = None;
+        } else if u32::try_from(ready).is_ok_and(|ready| ready >= count) {
+            self.records.ledger.ready(id, millis(now.since(since)));
+            self.awaited = None;
+        }
     }
 
     /// Decides who leaves and who comes back, and lets pickers know.
@@ -223,7 +376,8 @@ impl Sizer {
             let endpoint = members.set.get(&replica.name);
             Candidate {
                 name: replica.name.clone(),
-                in_flight: endpoint.map_or(0, |endpoint| endpoint.vitals().in_flight().into()),
+                in_flight: endpoint.map_or(0, |endpoint| u64::from(endpoint.vitals().in_flight()))
+                    + self.elsewhere.get(&replica.name).copied().unwrap_or(0),
                 serves: replica.phase == Phase::Ready,
                 last_used_ms: endpoint.map_or(0, |endpoint| self.collector.used_ms(endpoint.serial())),
                 age_ms: millis(replica.age),
@@ -250,6 +404,20 @@ impl Sizer {
             }
             standing.error = Some(Trouble { kind: error.as_str(), detail, times: times.saturating_add(1) });
         });
+    }
+}
+
+/// Returns the state after a decision that nobody carried out: nothing was ordered, so nothing is waited for.
+fn unacted(before: &State, after: State) -> State {
+    State {
+        last: None,
+        pending: None,
+        ours: None,
+        up_ms: before.up_ms,
+        down_ms: before.down_ms,
+        adopted_ms: None,
+        events: before.events.clone(),
+        ..after
     }
 }
 
