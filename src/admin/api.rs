@@ -22,7 +22,7 @@ pub(super) type Shared = State<Arc<dyn Control>>;
 const MAX_DETAIL: usize = 1024;
 
 /// What there is, shown to whoever asks for something else.
-pub(super) const PAGES: [&str; 20] = [
+pub(super) const PAGES: [&str; 27] = [
     "GET /healthz",
     "GET /readyz",
     "GET /metrics",
@@ -37,6 +37,13 @@ pub(super) const PAGES: [&str; 20] = [
     "POST /api/v1/pools/{pool}/endpoints/{id}/breaker/close",
     "GET /api/v1/pools/{pool}/autoscale",
     "PUT, DELETE /api/v1/pools/{pool}/autoscale/order",
+    "GET /api/v1/pools/{pool}/autoscale/decisions",
+    "GET /api/v1/pools/{pool}/autoscale/decisions/{id}",
+    "GET /api/v1/pools/{pool}/autoscale/forecast",
+    "GET /api/v1/pools/{pool}/autoscale/history",
+    "GET /api/v1/autoscale",
+    "GET /api/v1/reports/scaling",
+    "POST /api/v1/peers/exchange",
     "GET /api/v1/bulkheads",
     "GET /api/v1/bulkheads/{bulkhead}",
     "GET /api/v1/routes",

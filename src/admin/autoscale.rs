@@ -1,13 +1,17 @@
 //! What the API shows of the sizing of pools, and what it takes.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use super::duration;
-use crate::autoscale::{Counts, Decision, Leaving, Order, Reading, Replicas, Trouble};
+use crate::autoscale::forecast::{Forecast, Made};
+use crate::autoscale::{Counts, Decision, Entry, Leaving, Order, Reading, Replicas, Trouble};
 use crate::model::{Id, ScaleMode};
 use crate::platform::{Phase, Usage};
+use crate::telemetry::history::Column;
 
 /// The longest time that an order may hold by itself.
 const MAX_HOLD: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -49,6 +53,70 @@ pub struct ScalingView {
     /// What was counted since the start.
     #[serde(flatten)]
     pub counts: Counts,
+}
+
+/// `GET /api/v1/autoscale`.
+#[derive(Clone, Debug, Serialize)]
+pub struct AutoscalerView {
+    /// The election among gateways; `None` when this one is alone.
+    pub election: Option<ElectionView>,
+    /// The pools that are sized.
+    pub pools: Vec<ScalingView>,
+}
+
+/// The election among gateways.
+#[derive(Clone, Debug, Serialize)]
+pub struct ElectionView {
+    /// The name of this gateway.
+    pub identity: String,
+    /// Whether it leads.
+    pub leads: bool,
+    /// Who holds the lease.
+    pub holder: Option<String>,
+    /// How often the lease went from one holder to another.
+    pub transitions: u32,
+}
+
+/// `GET /api/v1/pools/{pool}/autoscale/decisions/{id}`.
+#[derive(Clone, Debug, Serialize)]
+pub struct DecisionView {
+    /// What was written down.
+    #[serde(flatten)]
+    pub entry: Arc<Entry>,
+    /// What differs when it is decided again from what was written down; `None`: nothing, as it should be.
+    pub difference: Option<String>,
+}
+
+/// `GET /api/v1/pools/{pool}/autoscale/forecast`.
+#[derive(Clone, Debug, Serialize)]
+pub struct ForecastView {
+    /// The pool.
+    pub pool: Id,
+    /// What is expected of each signal, by its name.
+    pub signals: BTreeMap<&'static str, SignalForecast>,
+}
+
+/// What is expected of one signal.
+#[derive(Clone, Debug, Serialize)]
+pub struct SignalForecast {
+    /// The forecast as it was made last.
+    #[serde(flatten)]
+    pub forecast: Forecast,
+    /// What was said in the last day and what came, the oldest first.
+    pub past: Vec<Made>,
+}
+
+/// `GET /api/v1/pools/{pool}/autoscale/history`.
+#[derive(Clone, Debug, Serialize)]
+pub struct HistoryView {
+    /// The pool.
+    pub pool: Id,
+    /// When the first value begins, in minutes since 1970.
+    pub from_unix_minute: i64,
+    /// Minutes from value to value.
+    pub step_minutes: u32,
+    /// The values of each column; null without data.
+    pub columns: BTreeMap<Column, Vec<Option<f32>>>,
 }
 
 /// A replica.

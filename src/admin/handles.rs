@@ -2,12 +2,13 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
-use super::autoscale::ScalingView;
+use super::autoscale::{AutoscalerView, DecisionView, ForecastView, HistoryView, ScalingView};
 use super::protection::{BulkheadView, OverloadView, RouteView};
 use super::view::{ConfigView, EndpointView, PoolView, Readiness, ReloadFailure, Status};
-use crate::autoscale::Order;
+use crate::autoscale::{Entry, Instruction, Order, PeerReport, report};
 use crate::model::Weight;
 use crate::registry::Report;
 use crate::resilience::fault::Fault;
@@ -35,6 +36,14 @@ pub enum Unknown {
     /// The pool is there, and is not sized.
     #[error("pool {0:?} is not sized: it has no autoscale, or its mode is off")]
     Unsized(String),
+    /// No such decision.
+    #[error("pool {pool:?} has no decision {id}")]
+    Decision {
+        /// The pool.
+        pool: String,
+        /// What is not there.
+        id: u64,
+    },
     /// No such bulkhead.
     #[error("there is no bulkhead {0:?}")]
     Bulkhead(String),
@@ -103,6 +112,20 @@ pub trait Control: Send + Sync + 'static {
     fn scaling(&self, pool: &str) -> Result<ScalingView, Unknown>;
     /// Orders the size of a pool, for a time or until it is taken back with `None`, and returns how its sizing stands.
     fn order_scaling(&self, pool: &str, order: Option<(Order, Option<Duration>)>) -> Result<ScalingView, Unknown>;
+    /// Returns how the sizing of every pool stands, and who leads.
+    fn autoscaler(&self) -> AutoscalerView;
+    /// Returns decisions about a pool below a number, or the last ones, from the last one back.
+    fn decisions(&self, pool: &str, limit: usize, before: Option<u64>) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown>;
+    /// Returns a decision, and decides it again.
+    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<DecisionView, String>>, Unknown>;
+    /// Returns what is expected of a pool, and what was.
+    fn forecast(&self, pool: &str) -> Result<ForecastView, Unknown>;
+    /// Returns the signals of a pool over the last `minutes`.
+    fn history(&self, pool: &str, minutes: i64, step: u32) -> Result<HistoryView, Unknown>;
+    /// Reports what scaling did in the last `window`.
+    fn scaling_report(&self, window: Duration) -> Pending<Result<report::Report, String>>;
+    /// Takes the word of the gateway that leads, and tells it what is seen here.
+    fn exchange(&self, instruction: &Instruction) -> PeerReport;
     /// Returns how near the process is to its limits; `None` before the first config.
     fn overload(&self) -> Option<OverloadView>;
     /// Returns the Prometheus page.

@@ -16,7 +16,9 @@ mod server;
 mod tests;
 mod view;
 
-pub use autoscale::{OrderView, ReplicaView, ScalingView};
+pub use autoscale::{
+    AutoscalerView, DecisionView, ElectionView, ForecastView, HistoryView, OrderView, ReplicaView, ScalingView, SignalForecast,
+};
 pub use handles::{CHECKS, Control, Pending, Unknown};
 pub use protection::{BulkheadView, HealthView, OverloadView, QueueView, RetriesView, RouteView};
 pub use server::{Settings, serve};

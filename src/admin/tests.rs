@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
-use crate::autoscale::Order;
+use crate::autoscale::{Entry, Instruction, Order, PeerReport, report};
 use crate::model::{Overload, Policies, Queue, RouteTimeouts, Secret, Strategy, Weight};
 use crate::registry::Report;
 use crate::resilience::fault::{Fault, Wish};
@@ -220,6 +220,35 @@ impl Control for Arc<Fake> {
 
     fn order_scaling(&self, pool: &str, _: Option<(Order, Option<Duration>)>) -> Result<ScalingView, Unknown> {
         self.scaling(pool)
+    }
+
+    fn autoscaler(&self) -> AutoscalerView {
+        AutoscalerView { election: None, pools: Vec::new() }
+    }
+
+    fn decisions(&self, pool: &str, _: usize, _: Option<u64>) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown> {
+        self.pool(pool, 0)?;
+        Ok(Box::pin(async { Ok(Vec::new()) }))
+    }
+
+    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<DecisionView, String>>, Unknown> {
+        Err(Unknown::Decision { pool: pool.to_owned(), id })
+    }
+
+    fn forecast(&self, pool: &str) -> Result<ForecastView, Unknown> {
+        Err(Unknown::Unsized(pool.to_owned()))
+    }
+
+    fn history(&self, pool: &str, _: i64, _: u32) -> Result<HistoryView, Unknown> {
+        Err(Unknown::Unsized(pool.to_owned()))
+    }
+
+    fn scaling_report(&self, window: Duration) -> Pending<Result<report::Report, String>> {
+        Box::pin(async move { Ok(report::Report::of(&[], window, 0)) })
+    }
+
+    fn exchange(&self, instruction: &Instruction) -> PeerReport {
+        PeerReport { gateway: instruction.leader.clone(), ..PeerReport::default() }
     }
 
     fn overload(&self) -> Option<OverloadView> {

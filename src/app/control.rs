@@ -6,10 +6,10 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::admin::{
-    BulkheadView, CHECKS, ConfigView, Control, EndpointView, ListenerView, OverloadView, Pending, PoolSummary, PoolView, Readiness,
+    AutoscalerView, BulkheadView, CHECKS, ConfigView, Control, DecisionView, EndpointView, ForecastView, HistoryView, ListenerView, OverloadView, Pending, PoolSummary, PoolView, Readiness,
     ReloadFailure, RouteView, ScalingView, Status, Unknown, effective,
 };
-use crate::autoscale::Order;
+use crate::autoscale::{Entry, Instruction, Order, PeerReport, report};
 use crate::endpoint::Cause;
 use crate::kit::clock;
 use crate::model::Weight;
@@ -145,6 +145,34 @@ impl Control for Arc<Proxy> {
 
     fn order_scaling(&self, pool: &str, order: Option<(Order, Option<Duration>)>) -> Result<ScalingView, Unknown> {
         self.give_order(pool, order)
+    }
+
+    fn autoscaler(&self) -> AutoscalerView {
+        self.autoscaler_view()
+    }
+
+    fn decisions(&self, pool: &str, limit: usize, before: Option<u64>) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown> {
+        self.decisions_about(pool, limit, before)
+    }
+
+    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<DecisionView, String>>, Unknown> {
+        self.decision_again(pool, id)
+    }
+
+    fn forecast(&self, pool: &str) -> Result<ForecastView, Unknown> {
+        self.forecast_view(pool)
+    }
+
+    fn history(&self, pool: &str, minutes: i64, step: u32) -> Result<HistoryView, Unknown> {
+        self.history_view(pool, minutes, step)
+    }
+
+    fn scaling_report(&self, window: Duration) -> Pending<Result<report::Report, String>> {
+        self.report_on_scaling(window)
+    }
+
+    fn exchange(&self, instruction: &Instruction) -> PeerReport {
+        self.autoscaler.exchange(instruction)
     }
 
     fn overload(&self) -> Option<OverloadView> {

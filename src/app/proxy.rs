@@ -175,14 +175,14 @@ impl Proxy {
             instance: fastrand::u64(..),
         });
         let metrics = services.metrics.clone();
-        let autoscaler = Arc::new(Autoscaler::new(Tools {
+        let autoscaler = Autoscaler::new(Tools {
             metrics: metrics.clone(),
             platforms,
             lookup: services.lookup.clone(),
             folder,
             cluster: loaded.snapshot.cluster.clone(),
             token: loaded.snapshot.admin.token.clone(),
-        }));
+        });
         let sizes = autoscaler.clone();
         services.registry.on_change(move |world| {
             forget_removed(&metrics, world);

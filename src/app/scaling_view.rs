@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::info;
 
 use super::proxy::Proxy;
-use crate::admin::{OrderView, ReplicaView, ScalingView, Unknown};
-use crate::autoscale::{Order, Ordered, Scaling, Standing};
+use crate::admin::{AutoscalerView, ElectionView, OrderView, ReplicaView, ScalingView, Unknown};
+use crate::autoscale::{LeaseStanding, Order, Ordered, Scaling, Standing};
 use crate::kit::clock;
 use crate::model::{Autoscale, Id, Target};
 use crate::platform::Replica;
@@ -16,6 +16,17 @@ impl Proxy {
     pub(super) fn scaling_view(&self, pool: &str) -> Result<ScalingView, Unknown> {
         let (name, settings, scaling) = self.sized(pool)?;
         Ok(view(name, &settings, &scaling))
+    }
+
+    pub(super) fn autoscaler_view(&self) -> AutoscalerView {
+        let election = self.autoscaler.election().map(|LeaseStanding { identity, leads, holder, transitions }| ElectionView {
+            identity,
+            leads,
+            holder,
+            transitions,
+        });
+        let pools = self.autoscaler.all();
+        AutoscalerView { election, pools: pools.iter().filter_map(|(pool, _)| self.scaling_view(pool.as_str()).ok()).collect() }
     }
 
     pub(super) fn give_order(&self, pool: &str, order: Option<(Order, Option<Duration>)>) -> Result<ScalingView, Unknown> {

@@ -28,7 +28,7 @@ pub use decide::{
 pub use foresight::Foresight;
 pub use lead::{Deadline, Leadership, LeaseStanding};
 pub use ledger::{Carried, Difference, Draft, Entry, Ledger, Upshot, is_news, replay};
-pub use peers::{Instruction, Others, Peers, PoolReport, Report as PeerReport, Sum};
+pub use peers::{Instruction, Others, PAGE as PEERS_PAGE, Peers, PoolReport, Report as PeerReport, Sum};
 pub use retreat::{Candidate, Leaving, Moves, Retreat};
 pub use run::Autoscaler;
 pub use scaling::{Counts, Ordered, Scaling, Standing, Trouble};

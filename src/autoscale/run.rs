@@ -10,9 +10,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::foresight::Foresight;
 use super::lead::LeaseStanding;
-use super::peers::{Instruction, Report as PeerReport};
+use super::peers::{Instruction, Report as PeerReport, rounds};
 use super::scaling::{Scaling, Trouble};
 use super::shop::{Records, Shop, Tools};
+use super::signal::pages;
 use super::turn::{Cue, Place, Sizer};
 use crate::kit::clock;
 use crate::model::{Autoscale, Discovery, Id, ScaleMode};
@@ -45,8 +46,16 @@ impl fmt::Debug for Autoscaler {
 
 impl Autoscaler {
     /// Sizes nothing yet. To be called on the control runtime.
-    pub fn new(tools: Tools) -> Self {
-        Self { shop: Arc::new(Shop::open(tools)), loops: Mutex::default() }
+    pub fn new(tools: Tools) -> Arc<Self> {
+        let autoscaler = Arc::new(Self { shop: Arc::new(Shop::open(tools)), loops: Mutex::default() });
+        if autoscaler.shop.peers.is_some() {
+            tokio::spawn(rounds::make(Arc::downgrade(&autoscaler)));
+        }
+        autoscaler
+    }
+
+    pub(super) const fn shop(&self) -> &Arc<Shop> {
+        &self.shop
     }
 
     /// Follows a change of the world: loops begin, go on with other settings, or end. To be called on the control runtime; does not wait.
@@ -125,6 +134,8 @@ impl Autoscaler {
     fn start(&self, pool: &Arc<LivePool>) -> Running {
         let shared = Arc::new(Scaling::default());
         let (live, receiver) = watch::channel(pool.clone());
+        let lookup = self.shop.tools.lookup.clone();
+        tokio::spawn(pages::follow(receiver.clone(), Arc::downgrade(&shared), lookup));
         tokio::spawn(size(receiver, shared.clone(), self.shop.clone()));
         Running { shared, live }
     }

@@ -4,8 +4,9 @@
 
 mod ask;
 mod letter;
+pub(super) mod rounds;
 mod sum;
 
-pub use ask::Peers;
+pub use ask::{PAGE, Peers};
 pub use letter::{Instruction, PoolReport, Report};
 pub use sum::{Others, Sum};

@@ -3,6 +3,7 @@
 mod collect;
 mod gauge;
 mod observation;
+pub(super) mod pages;
 
 pub use collect::{Collector, Extra};
 pub use gauge::Gauge;

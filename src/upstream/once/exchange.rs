@@ -8,12 +8,13 @@ use std::future::Future;
 use std::pin::pin;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, response};
+use http::header::{CONNECTION, HOST, USER_AGENT};
+use http::{HeaderMap, Request, Version, response};
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::TokioIo;
 
-use crate::model::UpstreamProtocol;
-use crate::upstream::{Stream, chain};
+use crate::model::{Address, UpstreamProtocol};
+use crate::upstream::{Stream, Target, chain};
 
 /// Bytes of an answer's head.
 const MAX_HEAD: u32 = 64 * 1024;
@@ -48,6 +49,23 @@ impl Spoken {
             UpstreamProtocol::Auto => Self::H1,
         }
     }
+}
+
+/// Makes a request for the page at `path` of an endpoint, in the form that `spoken` needs.
+///
+/// # Errors
+/// When `path` is no target of a request; one line.
+pub fn get(spoken: Spoken, target: &Target, path: &str) -> Result<Request<Bytes>, String> {
+    let host = match &target.address {
+        Address::Unix(_) => "localhost".to_owned(),
+        address => address.to_string(),
+    };
+    let scheme = if target.tls.is_some() { "https" } else { "http" };
+    let builder = match spoken {
+        Spoken::H1 => Request::get(path).header(HOST, host).header(CONNECTION, "close"),
+        Spoken::H2 => Request::get(format!("{scheme}://{host}{path}")).version(Version::HTTP_2),
+    };
+    builder.header(USER_AGENT, "tidegate").body(Bytes::new()).map_err(|error| format!("{path} cannot be asked for: {error}"))
 }
 
 /// Sends `request` and reads the answer, with as many bytes of its body as `wanted` says of the head; the error is one line.

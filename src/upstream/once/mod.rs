@@ -8,5 +8,5 @@ mod exchange;
 mod site;
 
 pub use dial::open;
-pub use exchange::{Answer, Spoken, exchange};
+pub use exchange::{Answer, Spoken, exchange, get};
 pub use site::{Site, SiteError};
