@@ -238,7 +238,7 @@ impl Book {
         while self.entries.len() > MEMORY {
             self.entries.pop_first();
         }
-        if self.written % SWEEP != 0 {
+        if !self.written.is_multiple_of(SWEEP) {
             return false;
         }
         // The oldest entries follow from the last terms before them.
