@@ -233,8 +233,8 @@ fn figures_of_pages_and_queries_are_found_by_their_keys() {
 fn a_latency_without_requests_is_idle_and_one_without_answers_is_missing() {
     let slow = terms(vec![target("slow", average(Signal::ResponseTime))]);
     // Idle; requests that come and do not end; one that waits.
-    let cases: [(fn(&mut Observation), bool); 3] =
-        [(|_| (), true), (|seen| seen.arrived_total += 1, false), (|seen| seen.queued = 1, false)];
+    type Change = fn(&mut Observation);
+    let cases: [(Change, bool); 3] = [(|_| (), true), (|seen| seen.arrived_total += 1, false), (|seen| seen.queued = 1, false)];
     for (change, is_idle) in cases {
         let mut gauge = seen(0..20, |_, seen| change(seen));
         gauge.readings(&slow, 18_000);

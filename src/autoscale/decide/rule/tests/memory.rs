@@ -21,7 +21,8 @@ fn somebody_elses_number_is_adopted_and_respected_for_one_cooldown() {
 
 #[test]
 fn fewer_by_somebody_else_are_respected_too_but_not_against_a_full_queue_or_the_bounds() {
-    let cases: [(fn(&mut Lab), u32); 3] =
+    type Change = fn(&mut Lab);
+    let cases: [(Change, u32); 3] =
         [(|_| (), 2), (|lab| lab.input.demand.queue_full = true, 8), (|lab| lab.terms.min_replicas = 3, 3)];
     for (change, to) in cases {
         let mut lab = Lab::free();
