@@ -196,9 +196,12 @@ impl Case<'_> {
     fn wait(&self, held: &mut Held, wait: Wait) {
         let Wait { at_ms, cooldown, stays, is_adopted } = wait;
         let Some(left) = at_ms.and_then(|at| cooldown.checked_sub(self.since(at))).filter(|&left| left > 0) else { return };
-        let whose = if is_adopted { "somebody else's change is respected for" } else { "cooldown of" };
+        let (cooldown, left) = (time(cooldown), time(left));
         held.is_adopted |= is_adopted && stays != held.to;
-        held.set(Limit::Cooldown, stays, || format!("{whose} {} ends in {}", time(cooldown), time(left)));
+        held.set(Limit::Cooldown, stays, || match is_adopted {
+            true => format!("somebody else's change is respected for {cooldown}, still {left}"),
+            false => format!("cooldown of {cooldown} ends in {left}"),
+        });
     }
 
     fn count(&self, held: &mut Held, stays: u32) {

@@ -207,13 +207,14 @@ pub(super) struct Scaling {
 }
 
 fn slide(window: &mut VecDeque<Wanted>, new: Wanted, span_ms: u64, is_surpassed: impl Fn(&Wanted) -> bool) {
+    // A window of no length has only what is wanted now, however often it is decided within a millisecond.
+    while window.front().is_some_and(|old| span_ms == 0 || new.at_ms.saturating_sub(old.at_ms) > span_ms) {
+        window.pop_front();
+    }
     while window.back().is_some_and(&is_surpassed) {
         window.pop_back();
     }
     window.push_back(new);
-    while window.front().is_some_and(|old| new.at_ms.saturating_sub(old.at_ms) > span_ms) {
-        window.pop_front();
-    }
 }
 
 /// Returns a duration in milliseconds.

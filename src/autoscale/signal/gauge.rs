@@ -311,3 +311,6 @@ fn aggregate(mut samples: Vec<f64>, aggregation: Aggregation) -> Option<f64> {
         Aggregation::P99 => rank(0.99),
     }
 }
+
+#[cfg(test)]
+mod tests;
