@@ -165,7 +165,7 @@ fn all_that_it_knows_can_be_written_down_and_read_back() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(12))]
+    #![proptest_config(ProptestConfig::with_cases(6))]
 
     #[test]
     fn whatever_the_past_the_forecast_is_finite_and_its_confidence_a_ratio(
