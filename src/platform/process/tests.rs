@@ -223,8 +223,12 @@ async fn victims_go_first_and_names_are_used_again() {
 
 #[tokio::test]
 async fn every_change_wakes_who_waits_for_it() {
-    let fleet = Fleet::start(id("a"), shell("exit 1"), None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let script = "while ! test -e told; do sleep 0.01; done; exit 1";
+    let fleet = fleet(Program { folder: Some(folder.path().to_owned()), ..shell(script) }, &folder);
     fleet.scale_to(1, vec![]).await.unwrap();
+    assert!(!is_failed(&fleet.observe().await.unwrap().replicas));
+    fs::write(folder.path().join("told"), "").unwrap();
     let seen = async {
         while !is_failed(&fleet.observe().await.unwrap().replicas) {
             fleet.changed().await;
