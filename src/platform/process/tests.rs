@@ -80,6 +80,10 @@ fn stranger(mark: &str) -> (Child, Identity) {
     let mut command = Command::new("sleep");
     let child = command.arg("1000").env(MARK, mark).process_group(0).stdin(Stdio::null()).spawn().unwrap();
     let identity = Identity::of(child.id().try_into().unwrap()).unwrap();
+    // The kernel lets the parent go on a moment before it shows the new environment.
+    while !proc::has_mark(identity.pid, mark) {
+        std::thread::yield_now();
+    }
     (child, identity)
 }
 
