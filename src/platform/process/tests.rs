@@ -48,7 +48,7 @@ async fn until(fleet: &Fleet, is_so: impl FnMut(&Vec<Replica>) -> bool) -> Vec<R
     soon(fleet.replicas().wait_for(is_so)).await.unwrap().clone()
 }
 
-fn is_failed(replicas: &Vec<Replica>) -> bool {
+fn is_failed(replicas: &[Replica]) -> bool {
     replicas.iter().any(|replica| replica.phase == Phase::Failed)
 }
 
@@ -80,6 +80,10 @@ fn stranger(mark: &str) -> (Child, Identity) {
     let mut command = Command::new("sleep");
     let child = command.arg("1000").env(MARK, mark).process_group(0).stdin(Stdio::null()).spawn().unwrap();
     let identity = Identity::of(child.id().try_into().unwrap()).unwrap();
+    // The kernel lets the parent go on a moment before it shows the new environment.
+    while !proc::has_mark(identity.pid, mark) {
+        std::thread::yield_now();
+    }
     (child, identity)
 }
 
@@ -112,7 +116,7 @@ async fn a_death_is_told_with_status_and_last_words() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = fleet(shell("echo from $TIDEGATE_REPLICA; echo boom >&2; exit 3"), &folder);
     fleet.scale_to(1, vec![]).await.unwrap();
-    until(&fleet, is_failed).await;
+    until(&fleet, |replicas| is_failed(replicas)).await;
     assert_eq!(fleet.failure(&id("a-1")), Some("exit status: 3; its last words: boom".to_owned()));
     let log = fs::read_to_string(files(&folder).join("a-1.log")).unwrap();
     assert!(log.starts_with("from a-1\nboom\n"), "{log}");
@@ -124,7 +128,7 @@ async fn a_replica_that_does_not_listen_in_time_is_killed() {
     let fleet = fleet(Program { ready_timeout: Duration::from_millis(50), ..shell(SLEEPS) }, &folder);
     fleet.scale_to(1, vec![]).await.unwrap();
     let first = processes(&folder)[0];
-    until(&fleet, is_failed).await;
+    until(&fleet, |replicas| is_failed(replicas)).await;
     assert!(fleet.failure(&id("a-1")).unwrap().starts_with("did not listen on port "));
     gone(first).await;
 }
@@ -134,7 +138,7 @@ async fn the_death_of_a_leader_ends_its_group() {
     let folder = tempfile::tempdir().unwrap();
     let fleet = fleet(shell("sleep 1000 & echo $!; exit 1"), &folder);
     fleet.scale_to(1, vec![]).await.unwrap();
-    until(&fleet, is_failed).await;
+    until(&fleet, |replicas| is_failed(replicas)).await;
     let log = fs::read_to_string(files(&folder).join("a-1.log")).unwrap();
     let pid: i32 = log.lines().next().unwrap().parse().unwrap();
     let end = async {
@@ -223,8 +227,12 @@ async fn victims_go_first_and_names_are_used_again() {
 
 #[tokio::test]
 async fn every_change_wakes_who_waits_for_it() {
-    let fleet = Fleet::start(id("a"), shell("exit 1"), None).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let script = "while ! test -e told; do sleep 0.01; done; exit 1";
+    let fleet = fleet(Program { folder: Some(folder.path().to_owned()), ..shell(script) }, &folder);
     fleet.scale_to(1, vec![]).await.unwrap();
+    assert!(!is_failed(&fleet.observe().await.unwrap().replicas));
+    fs::write(folder.path().join("told"), "").unwrap();
     let seen = async {
         while !is_failed(&fleet.observe().await.unwrap().replicas) {
             fleet.changed().await;
@@ -252,7 +260,7 @@ async fn secrets_of_the_environment_reach_the_process_and_no_file() {
     let env = BTreeMap::from([("KEY".to_owned(), Secret::new("hunter2".to_owned()))]);
     let fleet = fleet(Program { env, ..shell("test \"$KEY\" = hunter2 && test -n \"$PORT\" && exit 4") }, &folder);
     fleet.scale_to(1, vec![]).await.unwrap();
-    until(&fleet, is_failed).await;
+    until(&fleet, |replicas| is_failed(replicas)).await;
     assert_eq!(fleet.failure(&id("a-1")), Some("exit status: 4".to_owned()));
     assert!(!fs::read_to_string(files(&folder).join("replicas.json")).unwrap().contains("hunter2"));
 }
@@ -290,7 +298,7 @@ mod after_a_kill {
         let second = fleet(shell(SLEEPS), &folder);
         assert!(process.is_running());
         rustix::process::kill_process(rustix::process::Pid::from_raw(process.pid).unwrap(), rustix::process::Signal::KILL).unwrap();
-        until(&second, is_failed).await;
+        until(&second, |replicas| is_failed(replicas)).await;
         gone(process).await;
         until(&second, |replicas| replicas[0].phase == Phase::Starting).await;
     }
