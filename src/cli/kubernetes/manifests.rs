@@ -51,7 +51,7 @@ lifecycle:
 ///
 /// # Errors
 /// When the config cannot be used, or cannot be used in a pod.
-pub(super) fn run(arguments: &Manifests) -> anyhow::Result<()> {
+pub(in crate::cli) fn run(arguments: &Manifests) -> anyhow::Result<()> {
     output::show(print(arguments)?)
 }
 

@@ -7,4 +7,4 @@ mod facts;
 mod manifests;
 mod template;
 
-pub(super) use manifests::run;
+pub(in crate::cli) use manifests::run;
