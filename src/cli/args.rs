@@ -33,6 +33,9 @@ pub(super) enum Command {
     Demo(Demo),
     /// Shows what a running Tidegate is doing
     Status(Status),
+    /// Prints what a cluster of Kubernetes needs to run Tidegate
+    #[command(subcommand)]
+    Kubernetes(Kubernetes),
     /// Prints the version
     Version,
     /// Runs a sample agent
@@ -108,6 +111,46 @@ pub(super) struct Status {
     pub(super) format: Format,
 }
 
+/// The subcommands of `kubernetes`.
+#[derive(Debug, Subcommand)]
+pub(super) enum Kubernetes {
+    /// Prints the manifests of a gateway, or of an app with Tidegate as its sidecar
+    Manifests(Manifests),
+}
+
+/// Arguments of `kubernetes manifests`.
+#[derive(Debug, Args)]
+pub(super) struct Manifests {
+    /// The name of all objects
+    #[arg(long, value_name = "NAME", default_value = "tidegate", value_parser = object_name)]
+    pub(super) name: String,
+    /// The namespace of all objects
+    #[arg(long, value_name = "NAME", default_value = "tidegate", value_parser = object_name)]
+    pub(super) namespace: String,
+    /// The image, whose entry point is tidegate
+    #[arg(long, value_name = "IMAGE", default_value = concat!("tidegate:", env!("CARGO_PKG_VERSION")), value_parser = image)]
+    pub(super) image: String,
+    /// How many pods run
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) replicas: u32,
+    /// The config file [default: an example]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) config: Option<PathBuf>,
+    /// Adds what sizes the gateways themselves
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(super) autoscaler: Option<Autoscaler>,
+    /// Prints an app with Tidegate as its sidecar instead
+    #[arg(long, conflicts_with = "autoscaler")]
+    pub(super) sidecar: bool,
+}
+
+/// What sizes the gateways themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Autoscaler {
+    /// A HorizontalPodAutoscaler by processor use.
+    Hpa,
+}
+
 /// Arguments of `agent`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Agent {
@@ -123,6 +166,31 @@ pub(super) struct Agent {
     /// A capability named in its answers; may be repeated
     #[arg(long = "capability", value_name = "NAME")]
     pub(super) capabilities: Vec<String>,
+}
+
+/// Takes what Kubernetes takes as the name of a Service (RFC 1035 label), short enough for the names made from it.
+fn object_name(text: &str) -> Result<String, String> {
+    let is_label = text.len() <= 50
+        && text.starts_with(|c: char| c.is_ascii_lowercase())
+        && text.ends_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
+        && text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    match is_label && is_plain(text) {
+        true => Ok(text.to_owned()),
+        false => {
+            Err("a name has at most 50 lower-case letters, digits and '-', begins with a letter, and is no word of YAML".to_owned())
+        }
+    }
+}
+
+/// Tells whether YAML reads `text`, a name, as text without quotes.
+pub(super) fn is_plain(text: &str) -> bool {
+    const WORDS: [&str; 9] = ["true", "false", "null", "yes", "no", "on", "off", "y", "n"];
+    text.starts_with(|c: char| c.is_ascii_alphabetic()) && !WORDS.contains(&text.to_ascii_lowercase().as_str())
+}
+
+fn image(text: &str) -> Result<String, String> {
+    let is_image = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "./:@-_".contains(c));
+    is_image.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is not the name of an image"))
 }
 
 fn method(text: &str) -> Result<Method, String> {
@@ -164,6 +232,20 @@ mod tests {
     fn what_is_not_a_request_is_refused() {
         for line in ["explain|G T|/", "explain|GET|/|-H|no colon", "explain|GET|/|-H|a b: c", "explain|GET|/|-H|a: b\u{1}"] {
             assert!(parse(&format!("tidegate|{line}")).is_err(), "{line}");
+        }
+    }
+
+    #[test]
+    fn names_of_objects_and_images_are_checked() {
+        for name in ["tidegate", "a", "edge-2"] {
+            assert!(object_name(name).is_ok(), "{name}");
+        }
+        for name in ["", "2a", "a-", "A", "a_b", "a.b", "true", "no", &"a".repeat(51)] {
+            assert!(object_name(name).is_err(), "{name}");
+        }
+        assert!(image("registry.example:5000/edge/tidegate@sha256:ab").is_ok());
+        for name in ["", "a b", "a\"", "{{name}}"] {
+            assert!(image(name).is_err(), "{name}");
         }
     }
 

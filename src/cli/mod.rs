@@ -9,6 +9,7 @@ mod command;
 mod demo;
 mod explain;
 mod fetch;
+mod kubernetes;
 mod output;
 mod run;
 mod schema;

@@ -13,6 +13,7 @@ mod carried;
 mod child;
 mod churn;
 mod client;
+mod docker;
 mod drain;
 mod endings;
 mod failover;

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use fastrand::Rng;
 use proptest::prelude::*;
 
 use super::*;
