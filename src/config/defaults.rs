@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use crate::model::{Aggregation, Fallback, Meter, ScalePolicy, ScaleRule, Signal};
+
 /// The share of extra attempts of a hedge.
 ///
 /// Few enough that endpoints hardly notice (Dean and Barroso, The Tail at Scale, CACM 56(2), 2013).
@@ -50,3 +52,107 @@ pub(crate) const HEAL_AFTER: Duration = Duration::from_secs(300);
 
 /// The pause between two actions on one endpoint: twice as long, so that an action has time to show.
 pub(crate) const HEAL_COOLDOWN: Duration = Duration::from_secs(600);
+
+/// The fewest replicas: scale to zero is asked for, never a surprise.
+pub(crate) const MIN_REPLICAS: u32 = 1;
+
+/// The most replicas, unless `min_replicas` is more: enough to see sizing at work, and no bill to be afraid of.
+pub(crate) const MAX_REPLICAS: u32 = 10;
+
+/// How long nobody must have asked for anything before the last replica goes.
+pub(crate) const IDLE_AFTER: Duration = Duration::from_secs(600);
+
+/// How often it is decided: signals are at hand, so a look costs next to nothing.
+pub(crate) const SCALE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Over which time a signal is taken (as in Knative's stable window).
+pub(crate) const SCALE_WINDOW: Duration = Duration::from_secs(60);
+
+/// How far demand may be from what the replicas are for (as in the Horizontal Pod Autoscaler).
+pub(crate) const SCALE_TOLERANCE: f64 = 0.1;
+
+/// Scalings in any hour: one a minute, which only a policy that swings exceeds.
+pub(crate) const MAX_EVENTS_PER_HOUR: u32 = 60;
+
+/// How long a signal may be without data before the fallback counts.
+pub(crate) const MISSING_AFTER: Duration = Duration::from_secs(120);
+
+/// What a policy without data asks for.
+pub(crate) const SCALE_FALLBACK: Fallback = Fallback::Hold;
+
+/// How long the running requests of a leaving replica may take: as long as most streams of agents.
+pub(crate) const REPLICA_DRAIN: Duration = Duration::from_secs(600);
+
+/// How long a request may wait for the first replica: a large model takes minutes to load.
+pub(crate) const COLD_START_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What a replica is paid with.
+pub(crate) const CURRENCY: &str = "USD";
+
+/// The replicas that a threshold adds or takes.
+pub(crate) const SCALE_STEP: u32 = 1;
+
+/// What multiplies the steps of a threshold.
+pub(crate) const SCALE_WEIGHT: f64 = 1.0;
+
+/// The time zone of a schedule: one without summer time, so that nobody is surprised.
+pub(crate) const TIME_ZONE: &str = "UTC";
+
+/// The priority of a schedule, which only sets bounds.
+pub(crate) const SCHEDULE_PRIORITY: u32 = 1;
+
+/// How long a container may take to listen.
+pub(crate) const CONTAINER_READY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a process may take to listen.
+pub(crate) const PROCESS_READY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// From the request to stop to the kill (as in Docker).
+pub(crate) const REPLICA_GRACE: Duration = Duration::from_secs(10);
+
+/// The name of the Lease.
+pub(crate) const LEASE_NAME: &str = "tidegate";
+
+/// How long a lease is good: with a renewal every 2 s, another gateway leads within 15 s of a loss.
+pub(crate) const LEASE_DURATION: Duration = Duration::from_secs(10);
+
+/// How often a lease is renewed, unless a third of its duration is less.
+pub(crate) const LEASE_RENEW: Duration = Duration::from_secs(2);
+
+/// Which policy explains a decision that several ask for: what a waiting client feels goes before what a machine feels.
+pub(crate) const fn scale_priority(signal: &Signal) -> u32 {
+    match signal {
+        Signal::QueueDepth | Signal::QueueWait => 5,
+        Signal::RequestRate | Signal::ResponseTime | Signal::FirstByte | Signal::ErrorRate => 4,
+        Signal::CpuUtilization | Signal::MemoryUtilization => 3,
+        Signal::Concurrency | Signal::Custom(_) | Signal::Promql { .. } => 1,
+    }
+}
+
+/// How a window of a signal becomes one number: the slow ones are those that hurt, and a mean hides them.
+pub(crate) const fn scale_aggregation(signal: &Signal) -> Aggregation {
+    match signal {
+        Signal::ResponseTime | Signal::FirstByte | Signal::QueueWait => Aggregation::P95,
+        Signal::Concurrency
+        | Signal::RequestRate
+        | Signal::QueueDepth
+        | Signal::ErrorRate
+        | Signal::CpuUtilization
+        | Signal::MemoryUtilization
+        | Signal::Custom(_)
+        | Signal::Promql { .. } => Aggregation::Average,
+    }
+}
+
+/// The policy of a pool that names none: so many replicas that every running and waiting request has one of their `slots`.
+pub(crate) fn scale_policy(slots: u32) -> ScalePolicy {
+    let signal = Signal::Concurrency;
+    ScalePolicy {
+        name: "concurrency".parse().expect("letters make a name"),
+        priority: scale_priority(&signal),
+        rule: ScaleRule::Target {
+            meter: Meter { aggregation: scale_aggregation(&signal), signal, window: SCALE_WINDOW },
+            target: f64::from(slots),
+        },
+    }
+}

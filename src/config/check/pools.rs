@@ -15,7 +15,7 @@ use crate::model::{Address, Id, Strategy, UpstreamProtocol};
 pub(super) fn pool(name: &Text<Id>, pool: &Pool, base: &Path, report: &mut Report<'_>) {
     // The value of an entry is numbered right behind its key.
     let id = name.id + 1;
-    if !report.has_items(id, "endpoints") && !report.has_key(id, "discovery") {
+    if !report.has_items(id, "endpoints") && !report.has_key(id, "discovery") && !brings_endpoints(pool, id, report) {
         report.error(name.id, format!("the pool \"{}\" has neither `endpoints` nor `discovery`", name.value));
     }
     let endpoints = &pool.endpoints.0;
@@ -30,6 +30,18 @@ pub(super) fn pool(name: &Text<Id>, pool: &Pool, base: &Path, report: &mut Repor
     }
     protection(pool, report);
     upstream(pool, base, report);
+}
+
+/// Tells whether the replicas of the pool become its endpoints, as far as that could be read.
+fn brings_endpoints(pool: &Pool, id: NodeId, report: &Report<'_>) -> bool {
+    match &pool.autoscale {
+        Some(autoscale) => autoscale.as_option().is_some_and(|autoscale| {
+            let target = autoscale.value.target.id;
+            report.has_key(target, "docker") || report.has_key(target, "process")
+        }),
+        // It may have said so before the mistake in it, which has been told.
+        None => report.has_key(id, "autoscale"),
+    }
 }
 
 fn endpoints(endpoints: &[At<TextOr<Endpoint>>], report: &mut Report<'_>) {
@@ -76,7 +88,7 @@ fn strategy(pool: &Pool, report: &mut Report<'_>) {
 }
 
 fn discovery(discovery: &Discovery, report: &mut Report<'_>) {
-    let dns = &discovery.dns.value;
+    let Some(dns) = discovery.dns.as_ref().map(|dns| &dns.value) else { return };
     if let (Some(min), Some(max)) = (&dns.min_interval, &dns.max_interval)
         && min.value.0 > max.value.0
     {

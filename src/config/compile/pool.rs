@@ -3,10 +3,14 @@
 use std::path::Path;
 use std::time::Duration;
 
+use super::autoscale;
 use super::protection::protection;
 use crate::config::raw;
 use crate::config::shape::OrNone;
-use crate::model::{Address, Discovery, Dns, EndpointSpec, Hash, Id, Pool, ResourceTerms, Strategy, Upstream, UpstreamTls};
+use crate::model::{
+    Address, Autoscale, Discovery, Dns, EndpointSpec, Hash, Id, KubernetesService, Pool, ResourceTerms, Strategy, Target, Upstream,
+    UpstreamTls,
+};
 
 /// Shorter would ask the resolver for every request burst.
 const MIN_DNS_INTERVAL: Duration = Duration::from_secs(5);
@@ -15,16 +19,19 @@ const MIN_DNS_INTERVAL: Duration = Duration::from_secs(5);
 const MAX_DNS_INTERVAL: Duration = Duration::from_secs(60);
 
 pub(super) fn pool(name: Id, raw: &raw::Pool, base: &Path) -> Pool {
+    let max_connections = raw.max_connections.as_ref().map(|count| count.value.0);
+    let given = raw.autoscale.as_ref().and_then(OrNone::as_option);
+    let autoscale = given.and_then(|given| autoscale::autoscale(&given.value, max_connections, base));
     Pool {
         name,
         strategy: raw.strategy.as_ref().map_or(Strategy::LeastConnections, |strategy| strategy.value),
         hash: hash(raw),
         resource: resource(raw),
         endpoints: raw.endpoints.0.iter().filter_map(|endpoint| self::endpoint(&endpoint.value.0)).collect(),
-        discovery: raw.discovery.as_ref().map(|discovery| Discovery::Dns(dns(&discovery.value))),
-        autoscale: None,
+        discovery: discovery(raw, autoscale.as_ref()),
+        autoscale,
         slow_start: raw.slow_start.as_ref().and_then(OrNone::as_option).map(|period| period.value.0),
-        max_connections: raw.max_connections.as_ref().map(|count| count.value.0),
+        max_connections,
         protection: protection(raw),
         upstream: upstream(raw, base),
     }
@@ -85,8 +92,27 @@ fn resource(raw: &raw::Pool) -> ResourceTerms {
     }
 }
 
-fn dns(raw: &raw::Discovery) -> Dns {
-    let raw = &raw.dns.value;
+/// Returns where further endpoints come from: the replicas themselves, where they run on this machine or engine.
+fn discovery(raw: &raw::Pool, autoscale: Option<&Autoscale>) -> Option<Discovery> {
+    if let Some(Target::Docker(_) | Target::Process(_)) = autoscale.map(|autoscale| &autoscale.target) {
+        return Some(Discovery::Replicas);
+    }
+    let raw = &raw.discovery.as_ref()?.value;
+    if let Some(service) = &raw.kubernetes {
+        return Some(Discovery::Kubernetes(kubernetes(&service.value)));
+    }
+    raw.dns.as_ref().map(|dns| Discovery::Dns(self::dns(&dns.value)))
+}
+
+fn kubernetes(raw: &raw::KubernetesService) -> KubernetesService {
+    KubernetesService {
+        service: raw.service.value.0.clone(),
+        namespace: raw.namespace.as_ref().map(|namespace| namespace.value.0.clone()),
+        port: raw.port.as_ref().map(|port| port.value.0.clone()),
+    }
+}
+
+fn dns(raw: &raw::Dns) -> Dns {
     let min = raw.min_interval.as_ref().map(|period| period.value.0);
     let max = raw.max_interval.as_ref().map(|period| period.value.0);
     Dns {

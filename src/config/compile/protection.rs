@@ -19,7 +19,7 @@ pub(super) fn protection(raw: &raw::Pool) -> Protection {
         outlier: raw.outlier.as_ref().and_then(OrNone::as_option).map(|outlier| self::outlier(&outlier.value)),
         health: raw.health.as_ref().and_then(OrNone::as_option).and_then(|health| self::health(&health.value)),
         queue: match &raw.queue {
-            None => has_slots(raw).then(Queue::default),
+            None => can_wait(raw).then(Queue::default),
             Some(queue) => queue.as_option().map(|queue| self::queue(&queue.0, Queue::default().capacity)),
         },
     }
@@ -33,8 +33,14 @@ pub(super) fn queue(raw: &raw::Queue, capacity: u32) -> Queue {
     }
 }
 
-/// Tells whether an endpoint can be full, so that there is something to wait for.
-fn has_slots(raw: &raw::Pool) -> bool {
+/// Tells whether there is something to wait for: an endpoint can be full, or the next one can be on its way.
+fn can_wait(raw: &raw::Pool) -> bool {
+    let is_sized = raw.autoscale.as_ref().is_some_and(|autoscale| autoscale.as_option().is_some());
+    is_sized || has_slots(raw)
+}
+
+/// Tells whether an endpoint can be full.
+pub(in crate::config) fn has_slots(raw: &raw::Pool) -> bool {
     raw.max_connections.is_some() || raw.endpoints.0.iter().any(|endpoint| endpoint.value.0.max_connections.is_some())
 }
 
@@ -116,7 +122,7 @@ fn health(raw: &raw::Health) -> Option<Health> {
         healthy_threshold: count(&raw.healthy_threshold, defaults::HEALTHY_THRESHOLD),
         unhealthy_threshold: count(&raw.unhealthy_threshold, defaults::UNHEALTHY_THRESHOLD),
         degraded_above: raw.degraded_above.as_ref().and_then(OrNone::as_option).map(|period| period.value.0),
-        heal: raw.heal.as_ref().and_then(OrNone::as_option).map(heal),
+        heal: raw.heal.as_ref().and_then(OrNone::as_option).map(|heal| self::heal(&heal.value)),
     })
 }
 
@@ -150,8 +156,8 @@ fn heal(raw: &raw::Heal) -> Heal {
     Heal {
         after: period(&raw.after, defaults::HEAL_AFTER),
         cooldown: period(&raw.cooldown, defaults::HEAL_COOLDOWN),
-        restart: false,
-        webhook: Some(raw.webhook.value.0.clone()),
+        restart: raw.restart.as_ref().is_some_and(|restart| restart.value),
+        webhook: raw.webhook.as_ref().map(|webhook| webhook.value.0.clone()),
         token: raw.token.as_ref().map(|token| token.value.clone()),
     }
 }

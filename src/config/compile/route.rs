@@ -23,7 +23,7 @@ pub(super) fn route(raw: &raw::Route) -> Option<Route> {
         require: raw.require.iter().flat_map(|require| &require.value.0).map(|word| word.value.0.clone()).collect(),
         rewrite: rewrite(raw),
         timeouts: raw.timeouts.as_ref().map_or_else(RouteTimeouts::default, |timeouts| self::timeouts(&timeouts.value)),
-        heartbeat: None,
+        heartbeat: raw.heartbeat.as_ref().and_then(|heartbeat| heartbeat.value.as_option()).map(|span| span.value.0),
         policies: policies::policies(raw),
     })
 }

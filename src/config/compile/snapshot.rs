@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::{listener, policies, pool, route, settings};
+use super::{cluster, listener, policies, pool, route, settings};
 use crate::config::raw::File;
-use crate::model::{Snapshot, Storage};
+use crate::model::Snapshot;
 
 /// Compiles a file that passed every check; paths become relative to `base`.
 pub(in crate::config) fn snapshot(file: &File, base: &Path) -> Snapshot {
@@ -32,8 +32,8 @@ pub(in crate::config) fn snapshot(file: &File, base: &Path) -> Snapshot {
         telemetry: settings::telemetry(&file.telemetry, base),
         drain: settings::drain(&file.drain),
         forwarding: Arc::new(settings::forwarding(&file.forwarding)),
-        cluster: None,
-        storage: Storage::default(),
+        cluster: file.cluster.as_ref().map(|cluster| cluster::cluster(&cluster.value)),
+        storage: cluster::storage(&file.storage, base),
         workers: file.workers.as_ref().and_then(|workers| u16::try_from(workers.value.0).ok()),
     }
 }

@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
+use super::cluster::{Cluster, Storage};
 use super::listener::Listener;
 use super::policies::{Bulkhead, Overload};
 use super::pool::Pool;
@@ -44,6 +45,11 @@ pub(in crate::config) struct File {
     /// Headers that tell an endpoint about the client.
     #[serde(default)]
     pub(in crate::config) forwarding: Forwarding,
+    /// Many gateways that act as one. Default: this one is alone.
+    pub(in crate::config) cluster: Option<At<Cluster>>,
+    /// Where history, decisions and the list of local processes are kept.
+    #[serde(default)]
+    pub(in crate::config) storage: Storage,
     /// Worker threads, 1 to 1024. Default: one for each core that the process may use. Read at start only.
     pub(in crate::config) workers: Option<Text<Count<1, 1024>>>,
 }

@@ -3,8 +3,10 @@
 use schemars::{JsonSchema, Schema};
 use serde::Deserialize;
 
+use super::autoscale::Autoscale;
 use super::hosts::{DnsName, ServerName};
 use super::names::{Capability, FilePath};
+use super::objects::{Label, ObjectName, ServicePort};
 use super::protection::{Breaker, Health, Outlier, Queue};
 use super::quantities::{Count, Factor, Period, Port, Ratio};
 use crate::config::shape::{At, FromText, List, Mistake, OrNone, Text, TextOr, Textual};
@@ -21,7 +23,7 @@ pub(in crate::config) struct Pool {
     pub(in crate::config) hash: Option<At<Hash>>,
     /// How much each term counts in the score of the strategy `resource_based`.
     pub(in crate::config) resource: Option<At<Resource>>,
-    /// The endpoints; a plain text is an address. May be left out with `discovery`.
+    /// The endpoints; a plain text is an address. May be left out with `discovery`, and with `autoscale` of containers or processes.
     #[serde(default)]
     pub(in crate::config) endpoints: List<At<TextOr<Endpoint>>>,
     /// Where further endpoints come from.
@@ -36,8 +38,10 @@ pub(in crate::config) struct Pool {
     pub(in crate::config) outlier: Option<OrNone<At<Outlier>>>,
     /// How endpoints are asked whether they are well, or `off`. Default: `off`.
     pub(in crate::config) health: Option<OrNone<At<Health>>>,
-    /// Where requests wait for a slot, or `off`; a plain number is its capacity. Default: on when any `max_connections` is given.
+    /// Where requests wait for a slot, or `off`; a plain number is its capacity. Default: on when any `max_connections` or `autoscale` is given.
     pub(in crate::config) queue: Option<OrNone<TextOr<Queue>>>,
+    /// How the pool is sized, or `off`. Default: `off`; its endpoints are as many as they are.
+    pub(in crate::config) autoscale: Option<OrNone<At<Autoscale>>>,
     /// How the endpoints are reached.
     #[serde(default)]
     pub(in crate::config) upstream: Upstream,
@@ -84,12 +88,26 @@ pub(in crate::config) struct Endpoint {
     pub(in crate::config) zone: Option<Text<Id>>,
 }
 
-/// Where further endpoints come from.
+/// Where further endpoints come from: exactly one of `dns` and `kubernetes`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Discovery {
     /// Every address of a DNS name becomes an endpoint.
-    pub(in crate::config) dns: At<Dns>,
+    pub(in crate::config) dns: Option<At<Dns>>,
+    /// Every ready pod behind a Service of Kubernetes becomes an endpoint.
+    pub(in crate::config) kubernetes: Option<At<KubernetesService>>,
+}
+
+/// A Service of Kubernetes, whose EndpointSlices are followed.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(in crate::config) struct KubernetesService {
+    /// Its name.
+    pub(in crate::config) service: Text<ObjectName>,
+    /// Its namespace. Default: that of Tidegate's own pod, or of the context of the kubeconfig.
+    pub(in crate::config) namespace: Option<Text<Label>>,
+    /// The name or number of the port. Default: the first one.
+    pub(in crate::config) port: Option<Text<ServicePort>>,
 }
 
 /// Every address of a DNS name becomes an endpoint.

@@ -1,6 +1,7 @@
 //! Texts of breakers and health checks: statuses, JSON pointers, webhooks.
 
 use http::Uri;
+use http::uri::Authority;
 use schemars::{Schema, json_schema};
 
 use crate::config::shape::{Mistake, Textual};
@@ -67,20 +68,9 @@ impl Textual for Webhook {
     const EXPECTED: &'static str = "an address such as `https://ops.example.com/heal`";
 
     fn read(text: &str) -> Result<Self, Mistake> {
-        let refuse = || format!("expected {}, found {text:?}", Self::EXPECTED);
-        let uri: Uri = text.parse().map_err(|_| refuse())?;
-        let authority = uri.authority().filter(|authority| !authority.host().is_empty()).ok_or_else(refuse)?;
-        if !matches!(uri.scheme_str(), Some("http" | "https")) || text.contains('#') {
-            return Err(refuse().into());
-        }
+        let authority = absolute(text).ok_or_else(|| format!("expected {}, found {text:?}", Self::EXPECTED))?;
         if authority.as_str().contains('@') {
             return Err("a webhook has no user and password: give its `token`".to_owned().into());
-        }
-        // `Uri` also takes a port that is none, such as `a:` or `a:99999`.
-        let is_port = |port: &str| !port.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
-        let port = authority.as_str().strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
-        if port.is_some_and(|port| !is_port(port)) {
-            return Err(refuse().into());
         }
         Ok(Self(text.to_owned()))
     }
@@ -88,6 +78,18 @@ impl Textual for Webhook {
     fn schema() -> Schema {
         json_schema!({ "type": "string", "format": "uri", "pattern": "^https?://" })
     }
+}
+
+/// Returns host and port of an absolute `http` or `https` address; `None` when the text is none.
+pub(super) fn absolute(text: &str) -> Option<Authority> {
+    let uri: Uri = text.parse().ok()?;
+    let authority = uri.authority().filter(|authority| !authority.host().is_empty())?;
+    // `Uri` also takes a port that is none, such as `a:` or `a:99999`.
+    let is_port = |port: &str| !port.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0);
+    let host_and_port = authority.as_str().rsplit_once('@').map_or(authority.as_str(), |(_, rest)| rest);
+    let port = host_and_port.strip_prefix(authority.host()).and_then(|rest| rest.strip_prefix(':'));
+    let is_good = matches!(uri.scheme_str(), Some("http" | "https")) && !text.contains('#') && port.is_none_or(is_port);
+    is_good.then(|| authority.clone())
 }
 
 #[cfg(test)]

@@ -102,7 +102,7 @@ pub(in crate::config) struct Health {
     /// Good checks that take longer make the endpoint degraded; shorter than `timeout`, or `none`. Default: `none`.
     pub(in crate::config) degraded_above: Option<OrNone<Text<Period>>>,
     /// What is done about an endpoint that stays down, or `off`. Default: `off`.
-    pub(in crate::config) heal: Option<OrNone<Heal>>,
+    pub(in crate::config) heal: Option<OrNone<At<Heal>>>,
 }
 
 /// An HTTP health check; all that is given must hold.
@@ -149,7 +149,7 @@ pub(in crate::config) struct JsonField {
     pub(in crate::config) equals: Text<String>,
 }
 
-/// What is done about an endpoint that stays down.
+/// What is done about an endpoint that stays down: at least one of `restart` and `webhook`.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct Heal {
@@ -157,9 +157,11 @@ pub(in crate::config) struct Heal {
     pub(in crate::config) after: Option<Text<Period>>,
     /// The shortest time between two actions on one endpoint. Default: `10m`.
     pub(in crate::config) cooldown: Option<Text<Period>>,
-    /// The `http` or `https` address that gets a `POST` with what happened.
-    pub(in crate::config) webhook: Text<Webhook>,
-    /// Sent as `Authorization: Bearer`. Default: none.
+    /// Whether the replica is replaced; needs `autoscale`, whose platform does it. Default: `false`.
+    pub(in crate::config) restart: Option<At<bool>>,
+    /// The `http` or `https` address that gets a `POST` with what happened. Default: none.
+    pub(in crate::config) webhook: Option<Text<Webhook>>,
+    /// Sent to the webhook as `Authorization: Bearer`. Default: none.
     pub(in crate::config) token: Option<Text<Secret>>,
 }
 

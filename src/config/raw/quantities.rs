@@ -10,7 +10,7 @@ use crate::model::{HedgeDelay, Weight};
 /// A year: longer is a slip, and sums of durations stay far from overflow.
 const MAX_DURATION: Duration = Duration::from_secs(366 * 24 * 3600);
 
-const DURATION_PATTERN: &str = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$|^0$";
+pub(super) const DURATION_PATTERN: &str = r"^[0-9]+(\.[0-9]+)?(ms|s|m|h)$|^0$";
 
 /// A whole number in a range.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,10 @@ pub(in crate::config) struct Period(pub(in crate::config) Duration);
 /// A duration that may be zero.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::config) struct Delay(pub(in crate::config) Duration);
+
+/// A duration in a range, both ends in milliseconds and included.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Span<const MIN_MS: u64, const MAX_MS: u64>(pub(in crate::config) Duration);
 
 /// A number of bytes in a range.
 #[derive(Debug, Clone, Copy)]
@@ -104,6 +108,22 @@ impl Textual for Delay {
 
     fn schema() -> Schema {
         json_schema!({ "anyOf": [{ "type": "string", "pattern": DURATION_PATTERN }, { "const": 0 }] })
+    }
+}
+
+impl<const MIN_MS: u64, const MAX_MS: u64> Textual for Span<MIN_MS, MAX_MS> {
+    const EXPECTED: &'static str = Period::EXPECTED;
+
+    fn read(text: &str) -> Result<Self, Mistake> {
+        let duration = duration(text, Self::EXPECTED)?;
+        if (Duration::from_millis(MIN_MS)..=Duration::from_millis(MAX_MS)).contains(&duration) {
+            return Ok(Self(duration));
+        }
+        Err(format!("expected a duration from {} to {}, found {text:?}", shown_span(MIN_MS), shown_span(MAX_MS)).into())
+    }
+
+    fn schema() -> Schema {
+        Period::schema()
     }
 }
 
@@ -228,12 +248,12 @@ impl Textual for Weight {
 }
 
 /// Returns the text when it is digits and nothing else.
-fn digits(text: &str) -> Option<&str> {
+pub(super) fn digits(text: &str) -> Option<&str> {
     (!text.is_empty() && text.bytes().all(|b| b.is_ascii_digit())).then_some(text)
 }
 
 /// Reads digits with at most one point between them; what else `f64` would take (`inf`, `1e9`, signs) is not for people.
-fn decimal(text: &str) -> Option<f64> {
+pub(super) fn decimal(text: &str) -> Option<f64> {
     let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
     digits(whole).and(digits(fraction))?;
     text.parse().ok().filter(|number: &f64| number.is_finite())
@@ -246,7 +266,7 @@ fn number_and_unit(text: &str) -> Option<(f64, &str)> {
     Some((decimal(number)?, unit))
 }
 
-fn duration(text: &str, expected: &str) -> Result<Duration, Mistake> {
+pub(super) fn duration(text: &str, expected: &str) -> Result<Duration, Mistake> {
     let refuse = |suggestion: Option<String>| Mistake { message: format!("expected {expected}, found {text:?}"), suggestion };
     let (number, unit) = number_and_unit(text).ok_or_else(|| refuse(None))?;
     let seconds = match unit {
@@ -285,6 +305,14 @@ fn size(text: &str) -> Result<u64, Mistake> {
     if bytes <= 9_007_199_254_740_992.0 && bytes.fract() == 0.0 { Ok(bytes as u64) } else { Err(refuse(None)) }
 }
 
+fn shown_span(ms: u64) -> String {
+    let units = [(3_600_000, "h"), (60_000, "m"), (1_000, "s")];
+    match units.into_iter().find(|(unit, _)| ms >= *unit && ms.is_multiple_of(*unit)) {
+        Some((unit, name)) => format!("{}{name}", ms / unit),
+        None => format!("{ms}ms"),
+    }
+}
+
 fn shown_size(bytes: u64) -> String {
     for (unit, scale) in [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)] {
         if bytes >= scale && bytes.is_multiple_of(scale) {
@@ -308,6 +336,19 @@ mod tests {
         }
         assert!(Period::read("30").unwrap_err().suggestion.unwrap().contains("\"30s\""));
         assert_eq!(Delay::read("0").map(|delay| delay.0), Ok(Duration::ZERO));
+    }
+
+    #[test]
+    fn spans_have_two_ends_that_are_shown() {
+        type Interval = Span<100, 60_000>;
+        for (text, millis) in [("100ms", 100), ("1m", 60_000), ("2s", 2_000)] {
+            assert_eq!(Interval::read(text).map(|span| span.0.as_millis()), Ok(millis), "{text}");
+        }
+        for text in ["99ms", "61s", "0s", "5"] {
+            assert!(Interval::read(text).is_err(), "{text}");
+        }
+        assert!(Interval::read("0s").unwrap_err().message.contains("from 100ms to 1m"));
+        assert_eq!([1_000, 1_500, 86_400_000, 172_800_000, 5_400_000].map(shown_span), ["1s", "1500ms", "24h", "48h", "90m"]);
     }
 
     #[test]

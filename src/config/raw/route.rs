@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::hosts::{HostWord, RedirectHost};
 use super::names::{Capability, FinalStatus, PathText, RedirectStatus, RegexText, TargetText};
 use super::policies::{Failover, Mirror, RateLimit};
-use super::quantities::{Count, Period, Rank};
+use super::quantities::{Count, Period, Rank, Span};
 use super::retry::{Hedge, Retry};
 use super::words::Scheme;
 use crate::config::shape::{At, Entries, FromText, List, ListOr, Mistake, OneOrMore, OrNone, Text, TextOr, Textual};
@@ -41,6 +41,8 @@ pub(in crate::config) struct Route {
     pub(in crate::config) rewrite: Rewrite,
     /// How long each phase may take.
     pub(in crate::config) timeouts: Option<At<RouteTimeouts>>,
+    /// How often a client that accepts server-sent events hears that its request still waits, 1s to 5m, or `off`. Default: `off`.
+    pub(in crate::config) heartbeat: Option<At<OrNone<Text<Span<1_000, 300_000>>>>>,
     /// When a request is tried again, or `off`. Default: on, with the defaults of its keys.
     pub(in crate::config) retry: Option<At<OrNone<Retry>>>,
     /// When a second attempt is sent beside one that is slow, or `off`. Default: `off`.

@@ -4,13 +4,43 @@ use schemars::{Schema, json_schema};
 
 use crate::config::problem::did_you_mean;
 use crate::config::shape::{Mistake, Textual};
-use crate::model::{Backoff, ClientAuth, Condition, Jitter, ListenerProtocol, LogFormat, Strategy, UpstreamProtocol};
+use crate::model::{
+    Aggregation, Backoff, ClientAuth, Condition, ForecastMode, Jitter, ListenerProtocol, LogFormat, ScaleMode, Strategy,
+    UpstreamProtocol,
+};
 
 /// `http` or `https`.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::config) enum Scheme {
     Http,
     Https,
+}
+
+/// What a policy measures; what else a signal needs stands beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum SignalWord {
+    Concurrency,
+    RequestRate,
+    ResponseTime,
+    FirstByte,
+    QueueDepth,
+    QueueWait,
+    ErrorRate,
+    CpuUtilization,
+    MemoryUtilization,
+    Custom,
+    Promql,
+}
+
+/// A percentile that is kept.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::config) struct Percentile(pub(in crate::config) Aggregation);
+
+/// A season of the traffic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(in crate::config) enum Season {
+    Daily,
+    Weekly,
 }
 
 impl Scheme {
@@ -107,6 +137,52 @@ words! { Jitter, "none, equal or full",
 words! { Scheme, "http or https",
     "http" => Self::Http, "Plain HTTP.";
     "https" => Self::Https, "HTTP over TLS.";
+}
+
+words! { ScaleMode, "act, recommend or off",
+    "act" => Self::Act, "Decisions are carried out.";
+    "recommend" => Self::Recommend, "Everything is done but the call to the platform.";
+}
+
+words! { SignalWord, "the name of a signal, such as `concurrency`",
+    "concurrency" => Self::Concurrency, "Requests in flight and queued, of the whole pool.";
+    "request_rate" => Self::RequestRate, "Requests in a second, to the whole pool.";
+    "response_time" => Self::ResponseTime, "From the pick of an endpoint to the last byte of its response.";
+    "first_byte" => Self::FirstByte, "From the pick of an endpoint to the head of its response.";
+    "queue_depth" => Self::QueueDepth, "Requests that wait in the queue of the pool.";
+    "queue_wait" => Self::QueueWait, "How long requests wait in the queue of the pool.";
+    "error_rate" => Self::ErrorRate, "Failed attempts over attempts that ended.";
+    "cpu_utilization" => Self::CpuUtilization, "Processor use over what a replica may use, mean over the ready replicas.";
+    "memory_utilization" => Self::MemoryUtilization, "Memory use over what a replica may use, mean over the ready replicas.";
+    "custom" => Self::Custom, "The `metric` of the Prometheus pages of the endpoints, sum over the ready replicas.";
+    "promql" => Self::Promql, "The single value of a query, see `promql`.";
+}
+
+words! { Aggregation, "average, sum, min, max, count, p50, p95 or p99",
+    "average" => Self::Average, "The mean.";
+    "sum" => Self::Sum, "The sum of the samples.";
+    "min" => Self::Min, "The least.";
+    "max" => Self::Max, "The largest.";
+    "count" => Self::Count, "How many samples there are.";
+    "p50" => Self::P50, "The median.";
+    "p95" => Self::P95, "The 95th percentile.";
+    "p99" => Self::P99, "The 99th percentile.";
+}
+
+words! { Percentile, "p50, p95 or p99",
+    "p50" => Self(Aggregation::P50), "The median.";
+    "p95" => Self(Aggregation::P95), "The 95th percentile.";
+    "p99" => Self(Aggregation::P99), "The 99th percentile.";
+}
+
+words! { ForecastMode, "watch, act or off",
+    "watch" => Self::Watch, "It is computed and shown.";
+    "act" => Self::Act, "Decisions follow it.";
+}
+
+words! { Season, "daily or weekly",
+    "daily" => Self::Daily, "From two days of history.";
+    "weekly" => Self::Weekly, "From two weeks of history.";
 }
 
 #[cfg(test)]
