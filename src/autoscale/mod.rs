@@ -6,6 +6,7 @@
 
 mod decide;
 mod signal;
+pub mod simulate;
 
 pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,

@@ -12,6 +12,7 @@ mod fetch;
 mod output;
 mod run;
 mod schema;
+mod simulate;
 mod source;
 mod status;
 mod table;

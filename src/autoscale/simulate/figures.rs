@@ -197,6 +197,6 @@ mod tests {
         tally.passed(1_800_000_000, 2, 0);
         let figures = tally.figures("a", &settings, &Totals::default());
         assert_eq!((figures.replica_hours, figures.cost), (4.0, Some(2.0)));
-        assert_eq!(figures.utilization, 6.0 / 16.0);
+        assert_eq!(figures.utilization, 6.0 / 32.0);
     }
 }

@@ -119,9 +119,13 @@ mod tests {
 
     #[test]
     fn as_many_come_as_the_shape_says() {
-        for (shape, hours, mean) in
-            [(Shape::Step, 1, 2.0), (Shape::Ramp, 1, 3.0), (Shape::Sawtooth, 1, 2.25), (Shape::Diurnal, 168, 6.0 / 7.0), (Shape::OnOff, 1, 2.0)]
-        {
+        for (shape, hours, mean) in [
+            (Shape::Step, 1, 2.0),
+            (Shape::Ramp, 1, 3.0),
+            (Shape::Sawtooth, 1, 2.25),
+            (Shape::Diurnal, 168, 6.0 / 7.0),
+            (Shape::OnOff, 1, 2.0),
+        ] {
             let load = load(3.0, hours);
             let expected = mean * 3.0 * load.duration.as_secs_f64();
             let came = generate(shape, &load, 0, 1).requests.len() as f64;

@@ -82,9 +82,7 @@ impl Hpa {
         let to = look.now_us.saturating_sub(self.spec.lag_us);
         let from = to.saturating_sub(SCRAPE_US);
         match self.spec.metric {
-            Metric::Concurrency(target) => {
-                self.concurrency.mean(from, to).map_or(current, |total| per_pod(total, target, current))
-            }
+            Metric::Concurrency(target) => self.concurrency.mean(from, to).map_or(current, |total| per_pod(total, target, current)),
             Metric::Busy { target, slots } => {
                 let ready = look.census.ready;
                 let busy = |in_flight: f64| (in_flight / f64::from(slots) / f64::from(ready.max(1))).min(1.0);

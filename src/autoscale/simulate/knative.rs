@@ -59,7 +59,9 @@ impl Sizer for Knative {
         self.concurrency.push(now, look.totals.in_flight_us + look.totals.queued_us);
         let current = look.census.starting + look.census.ready;
         let ready = look.census.ready.max(1);
-        let (Some(stable), Some(fast)) = (self.need(now, STABLE_US, ready), self.need(now, PANIC_US, ready)) else { return current };
+        let (Some(stable), Some(fast)) = (self.need(now, STABLE_US, ready), self.need(now, PANIC_US, ready)) else {
+            return current;
+        };
         let is_surge = f64::from(fast) / f64::from(ready) >= THRESHOLD;
         match &mut self.panic {
             Some(panic) if is_surge => panic.last_us = now,
@@ -97,7 +99,8 @@ mod tests {
         for &(ticks, concurrency) in load {
             for _ in 0..ticks {
                 let census = Census { ready, ..Census::default() };
-                let look = Look { now_us, census, queued: 0, oldest_us: 0, queue_full: false, idle_us: 0, totals: &totals };
+                let look =
+                    Look { now_us, census, queued: 0, oldest_us: 0, queue_full: false, idle_us: 0, busy: None, totals: &totals };
                 ready = knative.decide(&look);
                 seen.push(ready);
                 totals.queued_us += concurrency * TICK_US;
@@ -111,8 +114,8 @@ mod tests {
     fn a_surge_is_answered_within_its_short_window_and_nothing_goes_for_a_minute() {
         let course = course(&[(30, 8), (3, 40), (20, 8), (60, 8)], 4);
         assert_eq!(course[..31], [4; 31]);
-        // Means over six seconds: 8 + 32/3, 8 + 64/3, 40.
-        assert_eq!(course[31..34], [7, 15, 20]);
+        // Means over six seconds: 8 + 32/3, 8 + 64/3, 40; two for each replica.
+        assert_eq!(course[31..34], [10, 15, 20]);
         assert_eq!(course[34..62], [20; 28]);
         assert_eq!(course.last(), Some(&4));
     }

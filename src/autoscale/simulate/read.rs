@@ -112,7 +112,8 @@ fn row(line: usize, text: &str, time: usize, kind: Kind) -> Result<Row, TraceErr
         number.ok_or_else(|| fault(line, format!("{cell:?} is not a number from 0")))
     };
     let text = cell(time)?;
-    let at = instant(text).ok_or_else(|| fault(line, format!("{text:?} is neither seconds nor a time such as 2026-01-05T08:00:00Z")))?;
+    let at =
+        instant(text).ok_or_else(|| fault(line, format!("{text:?} is neither seconds nor a time such as 2026-01-05T08:00:00Z")))?;
     let (first, second) = match kind {
         Kind::Timed { service } => (number(service)?, 0.0),
         Kind::Tokens { context, generated } => (number(context)?, number(generated)?),

@@ -51,6 +51,8 @@ pub(super) struct Look<'a> {
     pub(super) queue_full: bool,
     /// How long nothing has run or waited, in microseconds.
     pub(super) idle_us: u64,
+    /// Slots taken over slots, of the replicas that serve or run empty.
+    pub(super) busy: Option<f64>,
     /// What has been counted.
     pub(super) totals: &'a Totals,
 }

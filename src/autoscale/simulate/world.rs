@@ -256,13 +256,16 @@ impl<'a> World<'a> {
 
     fn decide(&mut self, sizer: &mut dyn Sizer, event: Event) {
         let room = self.settings.queue.as_ref().map_or(0, |queue| usize::try_from(queue.capacity).unwrap_or(usize::MAX));
+        let census = self.fleet.census();
+        let serving = census.ready + census.draining;
         let look = Look {
             now_us: self.now_us,
-            census: self.fleet.census(),
+            census,
             queued: self.queue.len(),
             oldest_us: self.queue.front().map_or(0, |&first| self.waited(first)),
             queue_full: self.queue_full || !self.queue.is_empty() && self.queue.len() >= room,
             idle_us: self.idle_since_us.map_or(0, |since| self.now_us - since),
+            busy: (serving > 0).then(|| census.in_flight as f64 / (f64::from(serving) * f64::from(self.settings.slots))),
             totals: &self.totals,
         };
         let wanted = sizer.decide(&look);

@@ -19,7 +19,7 @@ fn course(concurrency: &[u64], first: u32, max_replicas: u32) -> Vec<u32> {
 
 fn look(now_us: u64, ready: u32, starting: u32, totals: &Totals) -> Look<'_> {
     let census = Census { ready, starting, draining: 0, in_flight: 0 };
-    Look { now_us, census, queued: 0, oldest_us: 0, queue_full: false, idle_us: 0, totals }
+    Look { now_us, census, queued: 0, oldest_us: 0, queue_full: false, idle_us: 0, busy: None, totals }
 }
 
 #[test]

@@ -43,7 +43,8 @@ fn tokens_take_the_time_to_read_and_to_write_them() {
 
 #[test]
 fn counted_requests_come_within_their_step() {
-    let trace = read("timestamp,value\n2014-04-10 00:04:00,3.0\n2014-04-10 00:09:00,0\n2014-04-10 00:19:00,2\n", &manner()).unwrap();
+    let trace =
+        read("timestamp,value\n2014-04-10 00:04:00,3.0\n2014-04-10 00:09:00,0\n2014-04-10 00:19:00,2\n", &manner()).unwrap();
     let minutes: Vec<_> = trace.requests.iter().map(|request| request.at_us / 60_000_000).collect();
     assert!(minutes[..3].iter().all(|minute| *minute < 5), "{minutes:?}");
     assert!(minutes[3..].iter().all(|minute| (15..25).contains(minute)), "{minutes:?}");
