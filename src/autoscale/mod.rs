@@ -5,11 +5,13 @@
 //! computed again. What is deliberately not here: how a platform is spoken to (`platform`), and how new replicas become endpoints (`discovery`).
 
 mod decide;
+mod schedule;
 mod signal;
 pub mod simulate;
 
 pub use decide::{
-    Clamp, Decision, Demand, Input, Limit, Look, Order, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
-    decide,
+    Clamp, Decision, Demand, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
+    Wanted, decide,
 };
+pub use schedule::{ScheduleError, Schedules};
 pub use signal::{Gauge, Observation};

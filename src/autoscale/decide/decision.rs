@@ -39,6 +39,8 @@ pub enum Trigger {
     Bounds,
     /// A request for a pool without replicas.
     FirstRequest,
+    /// The queue is full or has refused somebody, and no policy asks for more.
+    QueueFull,
     /// Nobody needs the last replica.
     Idle,
     /// An operator.
@@ -62,7 +64,7 @@ pub struct Verdict {
     pub threshold: f64,
     /// How it votes.
     pub vote: Vote,
-    /// Replicas that it wants; `None` when it has no data.
+    /// Replicas that it wants; `None` when it has no data or no say.
     pub desired: Option<u32>,
 }
 
@@ -78,6 +80,8 @@ pub enum Vote {
     Hold,
     /// It does not know.
     Missing,
+    /// It has no say: nothing came that it could measure, or it has no lower bound and its upper one is not passed. Holds nobody back.
+    Abstain,
 }
 
 /// A limit that changed what was wanted.

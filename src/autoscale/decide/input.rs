@@ -62,8 +62,11 @@ pub struct Reading {
     pub value: Option<f64>,
     /// The same over the panic window; `None` for policies without target, and without fresh data.
     pub fast: Option<f64>,
-    /// How long there has been no fresh data.
+    /// How long there has been no fresh data; 0 when there is some, and while `is_idle`.
     pub missing_ms: u64,
+    /// Whether there is no value only because nothing came that could have been measured: such a policy abstains, its signal is not missing.
+    #[serde(default)]
+    pub is_idle: bool,
 }
 
 /// The bounds of schedules.

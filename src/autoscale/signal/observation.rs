@@ -1,9 +1,11 @@
 //! One look at a pool. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::model::Signal;
 use crate::telemetry::metrics::Snapshot;
 
 /// What is seen of a pool at one instant. Totals only grow, also when endpoints leave; they begin anywhere.
@@ -37,6 +39,17 @@ pub struct Observation {
     pub cpu: Option<f64>,
     /// Memory use, likewise.
     pub memory: Option<f64>,
-    /// Named figures of the endpoints' pages (sums over the ready replicas) and of queries, by the key of their signal.
+    /// Named figures of the endpoints' pages (sums over the ready replicas) and of queries, by [`Observation::key`].
     pub custom: BTreeMap<String, f64>,
+}
+
+impl Observation {
+    /// Returns where `custom` has a signal: the name of a metric, or server and query with a space between them, which no name has.
+    pub fn key(signal: &Signal) -> Option<Cow<'_, str>> {
+        match signal {
+            Signal::Custom(name) => Some(Cow::Borrowed(name)),
+            Signal::Promql { server, query } => Some(Cow::Owned(format!("{server} {query}"))),
+            _ => None,
+        }
+    }
 }
