@@ -29,7 +29,7 @@ impl Tidegate {
         Ok(Self {
             schedules: Schedules::new(terms)?,
             start_unix_ms,
-            gauge: Gauge::for_terms(terms),
+            gauge: Gauge::of(terms),
             state: State::default(),
             reads_histograms: terms.policies.iter().any(|policy| reads_histogram(&policy.rule)),
             terms: terms.clone(),
