@@ -6,6 +6,7 @@
 
 mod decide;
 mod schedule;
+pub mod forecast;
 mod signal;
 pub mod simulate;
 
