@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 use tidegate::config::{self, Loaded};
-use tidegate::model::{Action, Strategy};
+use tidegate::model::{Action, Discovery, ForecastMode, ScaleRule, Strategy, Target};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -83,6 +83,7 @@ fn the_full_example_uses_every_section() {
     assert!(snapshot.pools["coders-next"].protection.circuit_breaker.is_none());
     assert_eq!(snapshot.bulkheads["llm_calls"].queue.capacity, 200);
     assert_eq!(snapshot.overload.max_requests, Some(10_000));
+    assert!(snapshot.cluster.as_ref().is_some_and(|cluster| cluster.lease.is_some() && cluster.identity.is_none()));
     let text = fs::read_to_string(root().join("config/full.yaml")).unwrap();
     let sections = config::schema()["properties"].as_object().unwrap().clone();
     for section in sections.keys().filter(|section| *section != "workers") {
@@ -105,11 +106,34 @@ fn the_resilient_gateway_protects_endpoints_that_do_one_thing_at_a_time() {
 }
 
 #[test]
+fn the_autoscale_example_sizes_processes_and_pods() {
+    let snapshot = example("autoscale.yaml", root()).snapshot;
+    let tools = snapshot.pools["tools"].autoscale.as_ref().expect("the pool is sized");
+    assert!(matches!(&tools.target, Target::Process(program) if program.command[..2] == ["tidegate", "agent"]));
+    assert_eq!((tools.terms.min_replicas, tools.terms.max_replicas), (0, 6));
+    let ScaleRule::Target { target, .. } = tools.terms.policies[0].rule else { panic!("no target") };
+    assert_eq!((tools.terms.policies.len(), target), (1, 4.0));
+    assert_eq!(snapshot.pools["tools"].discovery, Some(Discovery::Replicas));
+    let coders = &snapshot.pools["coders"];
+    assert!(matches!(coders.discovery, Some(Discovery::Kubernetes(_))));
+    assert!(coders.protection.health.as_ref().and_then(|health| health.heal.as_ref()).is_some_and(|heal| heal.restart));
+    let terms = &coders.autoscale.as_ref().expect("the pool is sized").terms;
+    let schedules = terms.policies.iter().filter(|policy| matches!(policy.rule, ScaleRule::Schedule { .. }));
+    assert_eq!((terms.policies.len(), schedules.count()), (6, 2));
+    assert_eq!(terms.forecast.as_ref().map(|forecast| forecast.mode), Some(ForecastMode::Act));
+    assert_eq!(snapshot.storage.path.as_deref(), Some(root().join("state").as_path()));
+    assert!(snapshot.routes.iter().all(|route| route.heartbeat.is_some()));
+}
+
+#[test]
 fn every_example_is_tested_here() {
     let mut names: Vec<PathBuf> = fs::read_dir(root().join("config")).unwrap().map(|entry| entry.unwrap().path()).collect();
     names.sort();
     let names: Vec<&str> = names.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-    assert_eq!(names, ["full.yaml", "gateway.yaml", "quickstart.yaml", "resilience.yaml", "sidecar.yaml", "tls.yaml"]);
+    assert_eq!(
+        names,
+        ["autoscale.yaml", "full.yaml", "gateway.yaml", "quickstart.yaml", "resilience.yaml", "sidecar.yaml", "tls.yaml"]
+    );
 }
 
 /// Collects the names and descriptions of all keys of a schema.

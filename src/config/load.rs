@@ -45,7 +45,7 @@ pub fn load(path: &Path) -> Result<Loaded, Errors> {
     read(&text, &name, path.parent().unwrap_or(Path::new("")), &|name| std::env::var(name).ok())
 }
 
-/// Reads a config from text; looks at nothing outside but whether certificate files can be read.
+/// Reads a config from text; looks at nothing outside but whether certificate files can be read, and which time zones there are.
 ///
 /// `file_name` is what problems name, `base_dir` is where relative paths start, `env` looks variables up.
 ///
@@ -81,6 +81,8 @@ pub fn read(text: &str, file_name: &str, base_dir: &Path, env: &dyn Fn(&str) -> 
     Ok(Loaded { snapshot, warnings, files, text: text.to_owned() })
 }
 
+#[cfg(test)]
+mod autoscale_tests;
 #[cfg(test)]
 mod policies_tests;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod listener;
 mod pool;
 mod route;
+mod scaling;
 mod shown;
 #[cfg(test)]
 mod tests;

@@ -3,14 +3,14 @@
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
-use super::{Report, listeners, pools, routes};
+use super::{Report, cluster, listeners, pools, routes};
 use crate::config::problem::did_you_mean;
 use crate::config::raw::File;
 use crate::config::shape::{OrNone, Text};
 use crate::model::Id;
 
 /// The number of the root, for what is about the file as a whole.
-const ROOT: u32 = 0;
+pub(super) const ROOT: u32 = 0;
 
 /// Checks a whole file; relative paths start at `base`.
 pub(in crate::config) fn file(file: &File, base: &Path, report: &mut Report<'_>) {
@@ -35,6 +35,7 @@ pub(in crate::config) fn file(file: &File, base: &Path, report: &mut Report<'_>)
         pools::pool(name, pool, base, report);
     }
     admin(file, report);
+    cluster::cluster(file, report);
 }
 
 /// Reports names that are there twice.

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::Path;
 
+use super::autoscale::autoscale;
 use super::protection::protection;
 use super::{Report, files};
 use crate::config::compile::endpoint_id;
@@ -26,9 +27,10 @@ pub(super) fn pool(name: &Text<Id>, pool: &Pool, base: &Path, report: &mut Repor
     self::endpoints(endpoints, report);
     strategy(pool, report);
     if let Some(discovery) = &pool.discovery {
-        self::discovery(&discovery.value, report);
+        self::discovery(discovery, report);
     }
-    protection(pool, report);
+    protection(pool, id, report);
+    autoscale(pool, id, report);
     upstream(pool, base, report);
 }
 
@@ -37,7 +39,8 @@ fn brings_endpoints(pool: &Pool, id: NodeId, report: &Report<'_>) -> bool {
     match &pool.autoscale {
         Some(autoscale) => autoscale.as_option().is_some_and(|autoscale| {
             let target = autoscale.value.target.id;
-            report.has_key(target, "docker") || report.has_key(target, "process")
+            // One that names nothing has a mistake of its own.
+            !report.has_key(target, "kubernetes") || report.has_key(target, "docker") || report.has_key(target, "process")
         }),
         // It may have said so before the mistake in it, which has been told.
         None => report.has_key(id, "autoscale"),
@@ -87,8 +90,13 @@ fn strategy(pool: &Pool, report: &mut Report<'_>) {
     }
 }
 
-fn discovery(discovery: &Discovery, report: &mut Report<'_>) {
-    let Some(dns) = discovery.dns.as_ref().map(|dns| &dns.value) else { return };
+fn discovery(discovery: &At<Discovery>, report: &mut Report<'_>) {
+    match (report.has_key(discovery.id, "dns"), report.has_key(discovery.id, "kubernetes")) {
+        (true, true) => report.error(discovery.id, "only one of `dns`, `kubernetes` can be given"),
+        (false, false) => report.error(discovery.id, "one of `dns`, `kubernetes` is needed"),
+        _ => {}
+    }
+    let Some(dns) = discovery.value.dns.as_ref().map(|dns| &dns.value) else { return };
     if let (Some(min), Some(max)) = (&dns.min_interval, &dns.max_interval)
         && min.value.0 > max.value.0
     {

@@ -5,13 +5,14 @@ use http::Method;
 use super::Report;
 use super::fields::{Side, changes};
 use crate::config::defaults::HEALTH_TIMEOUT;
-use crate::config::raw::{Health, HttpProbe, Period, Pool};
+use crate::config::raw::{Heal, Health, HttpProbe, Period, Pool};
 use crate::config::shape::{At, List, OrNone, Text};
+use crate::config::tree::NodeId;
 
 const PROBES: [&str; 3] = ["http", "tcp", "grpc"];
 
 /// Checks what a pool does about endpoints that fail.
-pub(super) fn protection(pool: &Pool, report: &mut Report<'_>) {
+pub(super) fn protection(pool: &Pool, pool_id: NodeId, report: &mut Report<'_>) {
     if let Some(breaker) = pool.circuit_breaker.as_ref().and_then(OrNone::as_option) {
         let longest = ("recovery_timeout", "max_recovery_timeout");
         ordered(longest, &breaker.value.recovery_timeout, &breaker.value.max_recovery_timeout, report);
@@ -21,6 +22,10 @@ pub(super) fn protection(pool: &Pool, report: &mut Report<'_>) {
     }
     if let Some(health) = pool.health.as_ref().and_then(OrNone::as_option) {
         self::health(health, report);
+        if let Some(heal) = health.value.heal.as_ref().and_then(OrNone::as_option) {
+            self::heal(heal, report);
+            restart(&heal.value, pool, pool_id, report);
+        }
     }
 }
 
@@ -51,6 +56,30 @@ fn health(health: &At<Health>, report: &mut Report<'_>) {
     let degraded = raw.degraded_above.as_ref().and_then(OrNone::as_option);
     if let Some(degraded) = degraded.filter(|degraded| is_known && degraded.value.0 >= timeout) {
         report.error(degraded.id, format!("a check that takes longer has failed already: `timeout` is {timeout:?}"));
+    }
+}
+
+fn heal(heal: &At<Heal>, report: &mut Report<'_>) {
+    let Heal { restart, webhook, token, .. } = &heal.value;
+    let has_webhook = webhook.is_some() || report.has_key(heal.id, "webhook");
+    let may_restart = restart.as_ref().map_or(report.has_key(heal.id, "restart"), |restart| restart.value);
+    if !has_webhook && !may_restart {
+        report.error(heal.id, "does nothing: `restart: true` or a `webhook` is needed");
+    }
+    if let Some(token) = token.as_ref().filter(|_| !has_webhook) {
+        report.warn(token.id, "has no effect: there is no `webhook` to send it to");
+    }
+}
+
+/// Checks that there is somebody who can restart a replica.
+fn restart(heal: &Heal, pool: &Pool, pool_id: NodeId, report: &mut Report<'_>) {
+    let is_sized = match &pool.autoscale {
+        Some(autoscale) => autoscale.as_option().is_some(),
+        // It may have been meant to be, before the mistake in it, which has been told.
+        None => report.has_key(pool_id, "autoscale"),
+    };
+    if let Some(restart) = heal.restart.as_ref().filter(|restart| restart.value && !is_sized) {
+        report.error(restart.id, "the pool has no `autoscale`, whose platform would restart the replica");
     }
 }
 

@@ -38,6 +38,11 @@ impl<'t> Report<'t> {
         self.tree.find(id).and_then(|node| node.get(key)).is_some_and(|node| !node.is_absent())
     }
 
+    /// Returns where the value of a key stands, readable or not, in the mapping at `id`.
+    pub(super) fn child(&self, id: NodeId, key: &str) -> Option<NodeId> {
+        self.tree.find(id).and_then(|node| node.get(key)).filter(|node| !node.is_absent()).map(|node| node.id)
+    }
+
     /// Tells whether every item of the list under a key of the mapping at `id` could be read, when `read` of them were.
     pub(super) fn is_whole(&self, id: NodeId, key: &str, read: usize) -> bool {
         self.tree.find(id).and_then(|node| node.get(key)).is_some_and(|node| node.items().len() == read)

@@ -151,6 +151,7 @@ fn without_effect(route: &At<Route>, report: &mut Report<'_>) {
         .iter()
         .map(|require| require.id)
         .chain(raw.timeouts.iter().map(|timeouts| timeouts.id))
+        .chain(raw.heartbeat.iter().map(|heartbeat| heartbeat.id))
         .chain(rewrite.prefix.iter().map(|prefix| prefix.id))
         .chain(set)
         .chain(removed)

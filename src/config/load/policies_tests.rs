@@ -384,7 +384,7 @@ fn health_checks_are_sane() {
     refused(&with("timeout: 0s"), "health.timeout", "longer than 0");
     refused(&with("healthy_threshold: 0"), "healthy_threshold", "from 1 to 100");
     refused(&with("unhealthy_threshold: 101"), "unhealthy_threshold", "from 1 to 100");
-    refused(&with("heal: {}"), "health.heal", "`webhook` is missing");
+    refused(&with("heal: {}"), "health.heal", "does nothing: `restart: true` or a `webhook` is needed");
     refused(&with("heal: { webhook: ops/heal }"), "heal.webhook", "an address such as");
     assert_eq!(health("tcp: {}, degraded_above: 4999ms").degraded_above, Some(Duration::from_millis(4999)));
     let http = |rest: &str| pool(&format!("health: {{ http: {{ {rest} }} }}"));

@@ -472,6 +472,7 @@ const EXAMPLES: &[&str] = &[
     include_str!("../../../config/gateway.yaml"),
     include_str!("../../../config/full.yaml"),
     include_str!("../../../config/resilience.yaml"),
+    include_str!("../../../config/autoscale.yaml"),
 ];
 
 /// What a config is made of, and what it should not be made of.
@@ -525,6 +526,12 @@ const WORDS: &[&str] = &[
     "health:",
     "outlier:",
     "queue:",
+    "autoscale:",
+    "target:",
+    "policies:",
+    "schedule:",
+    "signal:",
+    "75%",
     "bulkheads:",
     "200-299",
     "1",

@@ -36,7 +36,7 @@ pub(super) use policies::{Bulkhead, Failover, Mirror, Overload, RateLimit};
 pub(super) use pool::{Discovery, Dns, Endpoint, KubernetesService, Pool, Upstream, UpstreamTls};
 pub(super) use probe::Statuses;
 pub(super) use protection::{Breaker, Heal, Health, HttpProbe, Outlier, Queue};
-pub(super) use quantities::{Count, Delay, Period, Span};
+pub(super) use quantities::{Count, Delay, Period};
 pub(super) use retry::{Hedge, Retry};
 pub(super) use route::{Fields, Match, PathMatch, Redirect, Respond, Route, RouteTimeouts, ValueMatch};
 pub(super) use settings::{Admin, Drain, Forwarding, Telemetry};

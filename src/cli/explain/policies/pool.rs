@@ -1,5 +1,6 @@
 //! What applies to an attempt, from the choice of an endpoint to its answer: the pool's say, and the route's.
 
+use super::scaling::scaling;
 use super::shown::{duration, list, none, number, number_or_off, off, optional, percent, percent_or_off, word};
 use super::{Policy, Section, Source};
 use crate::config::defaults;
@@ -12,6 +13,7 @@ pub(in crate::cli::explain) fn of_pool(pool: &Pool, route: &RouteTimeouts) -> Ve
     breaker(pool.protection.circuit_breaker.as_ref(), &mut policies);
     outlier(pool.protection.outlier.as_ref(), &mut policies);
     health(pool.protection.health.as_ref(), &mut policies);
+    scaling(pool, &mut policies);
     timeouts(route, &mut policies);
     upstream(&pool.upstream, &mut policies);
     policies
@@ -27,9 +29,9 @@ fn seat(pool: &Pool, route: &RouteTimeouts, policies: &mut Vec<Policy>) {
     } else {
         section.add("max_connections", &pool.max_connections, &None, |_| slots.clone());
     }
-    // Where slots are counted, a queue is the default; elsewhere, there is one because the file says so.
-    let has_slots = own > 0 || pool.max_connections.is_some();
-    match (&pool.protection.queue, has_slots) {
+    // Where slots are counted or replicas come, a queue is the default; elsewhere, there is one because the file says so.
+    let can_wait = own > 0 || pool.max_connections.is_some() || pool.autoscale.is_some();
+    match (&pool.protection.queue, can_wait) {
         (None, true) => section.given("queue", off()),
         (None, false) => section.absent("queue", "off"),
         (Some(queue), true) => {
@@ -115,6 +117,7 @@ fn health(health: Option<&Health>, policies: &mut Vec<Policy>) {
         Some(heal) => {
             section.add("health.heal.after", &heal.after, &defaults::HEAL_AFTER, duration);
             section.add("health.heal.cooldown", &heal.cooldown, &defaults::HEAL_COOLDOWN, duration);
+            section.add("health.heal.restart", &heal.restart, &false, number);
             if let Some(webhook) = &heal.webhook {
                 section.given("health.heal.webhook", webhook.clone());
             }

@@ -18,6 +18,7 @@ pub(in crate::cli::explain) fn of_route(route: &Route, snapshot: &Snapshot) -> V
     admission(route, &snapshot.overload, &mut policies);
     let mut section = Section { source: Source::Route, policies: &mut policies };
     section.add("timeouts.total", &route.timeouts.total, &RouteTimeouts::default().total, optional);
+    section.add("heartbeat", &route.heartbeat, &None, |heartbeat| heartbeat.as_ref().map_or_else(off, duration));
     // A bulkhead that a route names exists, by the invariant of the snapshot.
     let bulkhead = route.policies.bulkhead.as_ref().and_then(|name| snapshot.bulkheads.get(name));
     self::bulkhead(bulkhead.map(AsRef::as_ref), &mut policies);

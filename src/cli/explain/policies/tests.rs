@@ -39,6 +39,7 @@ priority = 0 (default)
 overload.max_requests = none (default)
 overload.max_memory = none (default)
 timeouts.total = none (default)
+heartbeat = off (default)
 bulkhead = none (default)
 hedge = off (default)
 retry.max_attempts = 3 (default)
@@ -67,6 +68,7 @@ circuit_breaker.success_threshold = 3 (default)
 circuit_breaker.statuses = 500, 502, 503, 504 (default)
 outlier = off (default)
 health = off (default)
+autoscale = off (default)
 timeouts.attempt = none (default)
 timeouts.first_byte = 2m (default)
 timeouts.idle = 5m (default)
@@ -81,7 +83,7 @@ upstream.idle_timeout = 90s (default)";
 #[test]
 fn what_a_route_says_is_told_from_defaults() {
     let told = told(
-        "rate_limit: [{ requests: 9, per: 1m, burst: 3, key: 'header:x' }, { requests: 7, key: client_address }], priority: 5,
+        "rate_limit: [{ requests: 9, per: 1m, burst: 3, key: 'header:x' }, { requests: 7, key: client_address }], priority: 5, heartbeat: 15s,
          timeouts: { total: 30s, attempt: 1m, idle: none }, hedge: { after: p99.9, max_extra: 5% },
          retry: { max_attempts: 2, on: [], jitter: none }, failover: [b], mirror: { pool: b, share: 10% }",
         "",
@@ -94,6 +96,7 @@ fn what_a_route_says_is_told_from_defaults() {
             "rate_limit = client_address: 7 per 1s, burst 7, by client_address (route)",
             "priority = 5 (route)",
             "timeouts.total = 30s (route)",
+            "heartbeat = 15s (route)",
             "timeouts.attempt = 1m (route)",
             "timeouts.first_byte = 2m (default)",
             "timeouts.idle = none (route)",
@@ -162,6 +165,99 @@ fn what_a_pool_says_is_told_from_defaults() {
     assert!(!told.iter().any(|line| line.starts_with("circuit_breaker.window")), "{told:#?}");
     let off = self::told("", "circuit_breaker: off, max_connections: 1, queue: off, health: { grpc: { service: a.B } }", "");
     tells(&off, &["circuit_breaker = off (pool)", "queue = off (pool)", "health.grpc = a.B (pool)"]);
+}
+
+/// A config with the pool `a` alone, which is `pool`.
+fn sized(pool: &str) -> Vec<String> {
+    let text = format!("listeners: [{{ name: w, bind: ':1', pool: a }}]\npools: {{ a: {{ {pool} }} }}\n");
+    let loaded = crate::config::read(&text, "t.yaml", std::path::Path::new("/base"), &|_| None);
+    let snapshot = loaded.unwrap_or_else(|errors| panic!("{errors}")).snapshot;
+    let policies = of_pool(&snapshot.pools["a"], &snapshot.routes[0].timeouts);
+    policies.iter().map(|policy| format!("{} = {} ({})", policy.name, policy.value, policy.source.as_str())).collect()
+}
+
+#[test]
+fn how_a_pool_is_sized_is_told_with_its_defaults() {
+    let told =
+        sized("max_connections: 4, autoscale: { target: { process: { command: [agent, '{port}'], env: { KEY: hidden } } } }");
+    let scaling: Vec<&str> = told.iter().filter(|line| line.starts_with("autoscale")).map(String::as_str).collect();
+    let expected = "\
+autoscale.target = process: agent {port} (pool)
+autoscale.mode = act (default)
+autoscale.min_replicas = 1 (default)
+autoscale.max_replicas = 10 (default)
+autoscale.interval = 1s (default)
+autoscale.policies.concurrency = 4 concurrency for each replica, average of 1m, priority 1 (default)
+autoscale.behavior.scale_up.cooldown = 30s (default)
+autoscale.behavior.scale_up.max_step = none (default)
+autoscale.behavior.scale_up.stabilization = 0s (default)
+autoscale.behavior.scale_down.cooldown = 5m (default)
+autoscale.behavior.scale_down.max_step = 1 (default)
+autoscale.behavior.scale_down.stabilization = 5m (default)
+autoscale.behavior.scale_down.sustained = 10m (default)
+autoscale.behavior.tolerance = 10% (default)
+autoscale.behavior.max_events_per_hour = 60 (default)
+autoscale.panic = from 200% of what the ready replicas are for, over 6s (default)
+autoscale.forecast.mode = watch (default)
+autoscale.forecast.horizon = 1h (default)
+autoscale.forecast.season = daily, weekly (default)
+autoscale.forecast.confidence = 70% (default)
+autoscale.forecast.quantile = p90 (default)
+autoscale.missing_after = 2m (default)
+autoscale.fallback = hold (default)
+autoscale.drain.timeout = 10m (default)
+autoscale.cold_start_timeout = 5m (default)
+autoscale.cost = not known (default)";
+    assert_eq!(scaling, expected.lines().collect::<Vec<_>>());
+    tells(&told, &["queue.capacity = 1000 (default)"]);
+}
+
+#[test]
+fn what_a_pool_says_about_its_size_is_told_from_defaults() {
+    let told = sized(
+        "endpoints: ['h:1'], discovery: { dns: { host: h, port: 1 } }, health: { tcp: {}, heal: { restart: true } }, autoscale: {
+           target: { kubernetes: { kind: Deployment, name: coders, namespace: agents } }, mode: off, min_replicas: 0, max_replicas: 20,
+           policies: [
+             { name: rate, signal: request_rate, target: 2.5, priority: 9 },
+             { name: cpu, signal: cpu_utilization, up: 75, down: 25, step_up: 2, weight: 2 },
+             { name: lag, signal: queue_wait, percentile: p99, up: 500ms, window: 2m },
+             { name: jobs, signal: custom, metric: jobs_open, down: 3 },
+             { name: office, schedule: '0 8 * * mon-fri', time_zone: Europe/Berlin, for: 10h, min_replicas: 5 } ],
+           behavior: { scale_up: { max_step: 50% }, scale_down: { max_step: off } },
+           panic: off, forecast: off, fallback: 3, cost: { replica_hour: 0.42, currency: EUR } }, max_connections: 1",
+    );
+    tells(
+        &told,
+        &[
+            "health.heal.restart = true (pool)",
+            "autoscale.target = kubernetes: Deployment coders in agents (pool)",
+            "autoscale.mode = off (pool)",
+            "autoscale.min_replicas = 0 (pool)",
+            "autoscale.idle_after = 10m (default)",
+            "autoscale.max_replicas = 20 (pool)",
+            "autoscale.policies.rate = 2.5 request_rate for each replica, average of 1m, priority 9 (pool)",
+            "autoscale.policies.cpu = cpu_utilization above 75% adds 4, below 25% takes 2, average of 1m, priority 3 (pool)",
+            "autoscale.policies.lag = queue_wait above 500ms adds 1, p99 of 2m, priority 5 (pool)",
+            "autoscale.policies.jobs = custom jobs_open below 3 takes 1, average of 1m, priority 1 (pool)",
+            "autoscale.policies.office = 0 8 * * mon-fri in Europe/Berlin for 10h, at least 5 replicas (pool)",
+            "autoscale.behavior.scale_up.max_step = 50% (pool)",
+            "autoscale.behavior.scale_down.max_step = none (pool)",
+            "autoscale.panic = off (pool)",
+            "autoscale.forecast = off (pool)",
+            "autoscale.fallback = 3 (pool)",
+            "autoscale.cost = 0.42 EUR an hour for each replica (pool)",
+        ],
+    );
+    let docker = sized(
+        "autoscale: { target: { docker: { image: 'a:1', port: 80 } }, policies: [{ name: q, signal: promql, promql: { server: 'http://p', query: 'sum(x)' }, up: 1 }] }",
+    );
+    tells(
+        &docker,
+        &[
+            "autoscale.target = docker: a:1 on port 80 (pool)",
+            "autoscale.policies.q = sum(x) above 1 adds 1, average of 1m, priority 1 (pool)",
+        ],
+    );
 }
 
 #[test]
