@@ -5,8 +5,8 @@
 //! computed again. What is deliberately not here: how a platform is spoken to (`platform`), and how new replicas become endpoints (`discovery`).
 
 mod decide;
-mod schedule;
 pub mod forecast;
+mod schedule;
 mod signal;
 pub mod simulate;
 

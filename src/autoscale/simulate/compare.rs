@@ -129,7 +129,7 @@ impl Contender {
             Box::new(Hpa::new(Spec { metric, lag_us, min_replicas, max_replicas }))
         };
         Ok(match self {
-            Self::Tidegate => Box::new(Tidegate::new(terms, trace.start_unix_ms)?),
+            Self::Tidegate => Box::new(Tidegate::new(terms, settings.conditions.startup, trace.start_unix_ms)?),
             Self::Hpa => hpa(Metric::Concurrency(*target)),
             // More than all slots cannot be busy.
             Self::HpaBusy => hpa(Metric::Busy { target: (target / each).min(0.9), slots: *slots }),

@@ -9,6 +9,7 @@ mod compare;
 mod demand;
 mod figures;
 mod fleet;
+mod foresight;
 mod generate;
 mod hpa;
 mod knative;

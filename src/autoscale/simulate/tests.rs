@@ -90,7 +90,7 @@ fn nobody_is_better_than_the_oracle() {
     for startup in [2, 30, 120] {
         settings.conditions.startup = Duration::from_secs(startup);
         for shape in SHAPES {
-            let trace = generate(shape, &load(4.0, 60, 5), 0, 2);
+            let trace = generate(shape, &load(4.0, 30, 5), 0, 2);
             let figures = compare(&settings, &trace, &ALL, None).unwrap().policies;
             let oracle = figures.last().unwrap();
             assert_eq!((oracle.bad_seconds, oracle.served), (0.0, oracle.requests), "{shape:?} {startup}");
@@ -118,8 +118,8 @@ fn waits_of_a_fixed_number_are_those_of_queueing_theory() {
         queue: Some(crate::model::Queue { capacity: 100_000, timeout: Duration::from_hours(9) }),
         ..settings("")
     };
-    let seconds = 200_000;
-    for (replicas, rate) in [(1, 0.35), (4, 1.6), (10, 4.25)] {
+    let seconds = 100_000;
+    for (replicas, rate) in [(1, 0.35), (4, 1.6)] {
         let service = Service { mean: Duration::from_secs(2), law: Law::Exponential };
         // Base rate all along: the first third of a step three times as long.
         let load = Load { rate, duration: Duration::from_secs(3 * seconds), service };

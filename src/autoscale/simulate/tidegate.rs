@@ -1,7 +1,10 @@
-//! The sizing of the proxy itself, in a simulation: gauge, schedules and decision as they are, fed with what the simulated pool shows. Pure.
+//! The sizing of the proxy itself, in a simulation: gauge, schedules, forecast and decision as they are, fed with what the simulated pool shows. Pure.
+
+use std::time::Duration;
 
 use super::super::schedule::{ScheduleError, Schedules};
 use super::super::{Demand, Gauge, Input, Observation, Replicas, State, decide};
+use super::foresight::Foresight;
 use super::sizer::{Drained, Look, Sizer};
 use super::trace::{micros, seconds};
 use crate::model::{ScaleRule, Signal, Terms};
@@ -17,6 +20,7 @@ pub(super) struct Tidegate {
     terms: Terms,
     schedules: Schedules,
     start_unix_ms: i64,
+    foresight: Option<Foresight>,
     gauge: Gauge,
     state: State,
     /// Copies of these cost the most; few policies read them.
@@ -25,10 +29,11 @@ pub(super) struct Tidegate {
 
 impl Tidegate {
     /// Makes one that has seen nothing.
-    pub(super) fn new(terms: &Terms, start_unix_ms: i64) -> Result<Self, ScheduleError> {
+    pub(super) fn new(terms: &Terms, startup: Duration, start_unix_ms: i64) -> Result<Self, ScheduleError> {
         Ok(Self {
             schedules: Schedules::new(terms)?,
             start_unix_ms,
+            foresight: Foresight::new(terms, startup, start_unix_ms),
             gauge: Gauge::of(terms),
             state: State::default(),
             reads_histograms: terms.policies.iter().any(|policy| reads_histogram(&policy.rule)),
@@ -87,7 +92,7 @@ impl Sizer for Tidegate {
             demand,
             readings: self.gauge.readings(&self.terms, now_ms),
             schedule: self.schedules.look(unix_ms),
-            outlook: None,
+            outlook: self.foresight.as_mut().and_then(|foresight| foresight.look(look, &self.terms, unix_ms)),
             order: None,
         };
         let (decision, state) = decide(&self.terms, &input, &self.state);
