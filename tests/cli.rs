@@ -247,3 +247,73 @@ fn an_interrupt_ends_a_demo_and_its_agents() {
     agents.into_iter().for_each(wait_for_end);
     assert_eq!(demo.0.wait().unwrap().code(), Some(0));
 }
+
+const SIZED: &str = "\
+listeners: [{ name: public, bind: 127.0.0.1:8080 }]
+routes: [{ name: all, match: { path: { prefix: / } }, pool: coders }]
+pools:
+  coders:
+    max_connections: 4
+    autoscale:
+      target: { process: { command: [agent, --port, \"{port}\"] } }
+      policies: [{ name: busy, signal: concurrency, target: 3 }]
+      cost: { replica_hour: 0.5, currency: EUR }
+  others: { endpoints: [{ id: a, address: 10.0.0.1:8080 }] }
+";
+
+#[test]
+fn a_simulation_compares_policies_and_is_the_same_for_the_same_seed() {
+    let folder = folder_with(SIZED);
+    let simulate = |further: &[&str]| {
+        let usual = ["simulate", "--generate", "step", "--duration", "10m", "--rate", "2"];
+        run_in(folder.path(), &[&usual, further].concat())
+    };
+    let text = simulate(&[]);
+    assert_eq!((status(&text), err(&text)), (0, ""));
+    for name in ["tidegate", "hpa", "hpa-busy", "knative", "fixed-mean", "fixed-peak", "oracle"] {
+        assert!(out(&text).lines().any(|line| line.split_whitespace().next() == Some(name)), "{name}: {}", out(&text));
+    }
+    assert_eq!(out(&text), out(&simulate(&["--seed", "1"])));
+    assert_ne!(out(&text), out(&simulate(&["--seed", "2"])));
+    let json = simulate(&["--format", "json", "--policy", "fixed=3,oracle"]);
+    let json: Value = serde_json::from_str(out(&json)).unwrap();
+    assert_eq!((json["policies"][0]["policy"].as_str(), json["policies"].as_array().unwrap().len()), (Some("fixed=3"), 2));
+    assert_eq!(json["policies"][0]["replica_hours"], 0.5);
+    assert_eq!((json["policies"][0]["cost"].as_f64(), json["currency"].as_str()), (Some(0.25), Some("EUR")));
+}
+
+#[test]
+fn a_simulation_reads_a_trace_and_writes_rows() {
+    let folder = folder_with(SIZED);
+    std::fs::write(folder.path().join("t.csv"), "time,service_time\n0,10\n1,10\n2,10\n3,10\n4,10\n30,1\n").unwrap();
+    let arguments = ["simulate", "--trace", "t.csv", "--policy", "fixed=1", "--format", "csv", "--timeline", "line.csv"];
+    let output = run_in(folder.path(), &[&arguments[..], &["--pool", "coders", "--timeline-step", "5s"]].concat());
+    assert_eq!((status(&output), err(&output)), (0, ""));
+    let rows: Vec<Vec<_>> = out(&output).lines().map(|line| line.split(',').collect()).collect();
+    let cell = |name: &str| rows[1][rows[0].iter().position(|column| *column == name).unwrap()];
+    // The fifth of four slots waits from 4 s to 10 s, of which one second is good.
+    assert_eq!([cell("requests"), cell("served"), cell("bad_seconds"), cell("wait_mean_seconds")], ["6", "6", "5", "1"]);
+    let line = std::fs::read_to_string(folder.path().join("line.csv")).unwrap();
+    assert_eq!(line.lines().nth(2), Some("fixed=1,5,0,1,0,4,1"));
+}
+
+#[test]
+fn a_simulation_that_cannot_be_ends_with_64_and_says_why() {
+    let folder = folder_with(SIZED);
+    std::fs::write(folder.path().join("bad.csv"), "time,service_time\n0,1\n1,long\n").unwrap();
+    let step = ["--generate", "step"];
+    let cases = [
+        (&["--trace", "bad.csv"][..], "bad.csv: line 3: \"long\" is not a number from 0"),
+        (&[&step[..], &["--pool", "nobody"]].concat(), "there is no pool \"nobody\""),
+        (&[&step[..], &["--pool", "others"]].concat(), "pool \"others\" has no autoscale"),
+        (&[&step[..], &["--policy", "luck"]].concat(), "\"luck\" is no policy"),
+        (&["--trace", "bad.csv", "--generate", "step"], "cannot be used with"),
+        (&[], "required"),
+    ];
+    for (arguments, message) in cases {
+        let output = run_in(folder.path(), &[&["simulate"], arguments].concat());
+        assert_eq!(status(&output), 64, "{arguments:?}");
+        assert!(err(&output).contains(message), "{arguments:?}: {}", err(&output));
+    }
+    assert_eq!(status(&run_in(folder.path(), &["simulate", "--trace", "missing.csv"])), 1);
+}

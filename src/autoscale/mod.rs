@@ -20,6 +20,9 @@ mod shop;
 mod signal;
 mod starts;
 mod turn;
+mod schedule;
+mod signal;
+pub mod simulate;
 
 pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,

@@ -3,9 +3,11 @@
 //! The doc comments below are the help texts. Only shapes are checked here; whether a file can be used is the subcommand's matter.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use http::{HeaderName, HeaderValue, Method};
+use jiff::Timestamp;
 
 /// An L7 proxy in front of pools of agents that routes, protects and sizes them with one clock.
 #[derive(Debug, Parser)]
@@ -36,6 +38,8 @@ pub(super) enum Command {
     /// Prints what a cluster of Kubernetes needs to run Tidegate
     #[command(subcommand)]
     Kubernetes(Kubernetes),
+    /// Replays a trace of requests under virtual time, to see how a pool would be sized
+    Simulate(Box<Simulate>),
     /// Prints the version
     Version,
     /// Runs a sample agent
@@ -151,6 +155,108 @@ pub(super) enum Autoscaler {
     Hpa,
 }
 
+/// Arguments of `simulate`.
+#[derive(Debug, Args)]
+#[command(group = ArgGroup::new("load").required(true).args(["trace", "generate"]))]
+pub(super) struct Simulate {
+    #[command(flatten)]
+    pub(super) source: Source,
+    /// The pool [default: the only one with autoscale]
+    #[arg(long, value_name = "NAME")]
+    pub(super) pool: Option<String>,
+    /// A CSV file of requests: time,service_time or TIMESTAMP,ContextTokens,GeneratedTokens or timestamp,value (counts for each step)
+    #[arg(long, value_name = "FILE")]
+    pub(super) trace: Option<PathBuf>,
+    /// A made trace instead of a recorded one
+    #[arg(long, value_enum, value_name = "KIND")]
+    pub(super) generate: Option<Kind>,
+    /// The base rate of a made trace, requests a second
+    #[arg(long, value_name = "R", default_value_t = 5.0, value_parser = positive)]
+    pub(super) rate: f64,
+    /// The length of a made trace [default: 1h, of diurnal 14 days]
+    #[arg(long, value_name = "TIME", value_parser = span)]
+    pub(super) duration: Option<Duration>,
+    /// The mean time that a request runs of which the trace does not tell
+    #[arg(long, value_name = "TIME", default_value = "5s", value_parser = span)]
+    pub(super) service_time: Duration,
+    /// How that varies
+    #[arg(long, value_enum, default_value = "exponential")]
+    pub(super) service_law: ServiceLaw,
+    /// Tokens of a prompt that a replica reads in a second
+    #[arg(long, value_name = "N", default_value_t = 5000.0, value_parser = positive)]
+    pub(super) prefill_per_second: f64,
+    /// Tokens that a replica generates in a second for one request
+    #[arg(long, value_name = "N", default_value_t = 30.0, value_parser = positive)]
+    pub(super) decode_per_second: f64,
+    /// When a trace begins whose times are relative: schedules follow it
+    #[arg(long, value_name = "TIME", default_value = "2026-01-05T00:00:00Z")]
+    pub(super) start: Timestamp,
+    /// From the order of a replica until it serves, give or take 20%
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
+    pub(super) startup: Duration,
+    /// How long a request may wait before it counts as badly served
+    #[arg(long, value_name = "TIME", default_value = "1s", value_parser = span)]
+    pub(super) slo: Duration,
+    /// Requests that a replica runs at once [default: the pool's max_connections]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) slots: Option<u32>,
+    /// How old the metrics are that the Kubernetes HPA sees
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = span)]
+    pub(super) metric_lag: Duration,
+    /// Where chance comes from: the same seed gives the same result
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(super) seed: u64,
+    /// Who decides: tidegate, hpa, hpa-busy, knative, fixed (mean and peak), fixed=N, oracle
+    #[arg(long, value_name = "LIST", value_delimiter = ',', default_value = "tidegate,hpa,hpa-busy,knative,fixed,oracle")]
+    pub(super) policy: Vec<String>,
+    /// A CSV file to write how the pool stands in the course of time, for each policy
+    #[arg(long, value_name = "FILE")]
+    pub(super) timeline: Option<PathBuf>,
+    /// How often that is written
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = span)]
+    pub(super) timeline_step: Duration,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value = "text")]
+    pub(super) format: Sheet,
+}
+
+/// How a result with rows is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Sheet {
+    /// For people.
+    Text,
+    /// One line for each row.
+    Csv,
+    /// One JSON document.
+    Json,
+}
+
+/// Shapes of made traces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum Kind {
+    /// Four times the base rate in the middle third
+    Step,
+    /// Up to five times the base rate and back
+    Ramp,
+    /// Up to four times the base rate and back at once, every 20 minutes
+    Sawtooth,
+    /// A wave each day, half of it at weekends
+    Diurnal,
+    /// Ten times the base rate within ten seconds, then slowly back
+    FlashCrowd,
+    /// Ten minutes four times the base rate, ten minutes nothing
+    OnOff,
+}
+
+/// How service times vary.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(super) enum ServiceLaw {
+    /// Many short ones, a few long ones
+    Exponential,
+    /// Not at all
+    Fixed,
+}
+
 /// Arguments of `agent`.
 #[derive(Clone, Debug, Args)]
 pub(super) struct Agent {
@@ -191,6 +297,34 @@ pub(super) fn is_plain(text: &str) -> bool {
 fn image(text: &str) -> Result<String, String> {
     let is_image = !text.is_empty() && text.chars().all(|c| c.is_ascii_alphanumeric() || "./:@-_".contains(c));
     is_image.then(|| text.to_owned()).ok_or_else(|| format!("{text:?} is not the name of an image"))
+}
+
+/// The longest time on the command line: ten years.
+const LONGEST_SECONDS: f64 = 10.0 * 365.0 * 86_400.0;
+
+/// Reads a duration as config files write it: `250ms`, `30s`, `5m`, `2h`, `14d`.
+fn span(text: &str) -> Result<Duration, String> {
+    let unit = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(unit);
+    let seconds = match unit {
+        "ms" => 1e-3,
+        "s" => 1.0,
+        "m" => 60.0,
+        "h" => 3600.0,
+        "d" => 86_400.0,
+        _ => return Err("a duration is a number with a unit: ms, s, m, h or d".to_owned()),
+    };
+    let number: f64 = number.parse().map_err(|_| format!("{number:?} is not a number"))?;
+    let seconds = number * seconds;
+    if seconds > LONGEST_SECONDS {
+        return Err("ten years are the longest duration".to_owned());
+    }
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    let number = text.parse().ok().filter(|number: &f64| number.is_finite() && *number > 0.0);
+    number.ok_or_else(|| format!("{text:?} is not a number above 0"))
 }
 
 fn method(text: &str) -> Result<Method, String> {
@@ -247,6 +381,29 @@ mod tests {
         for name in ["", "a b", "a\"", "{{name}}"] {
             assert!(image(name).is_err(), "{name}");
         }
+    }
+
+    #[test]
+    fn durations_are_read_as_in_config_files() {
+        let good = [("250ms", 0.25), ("30s", 30.0), ("1.5h", 5400.0), ("14d", 1_209_600.0), ("0s", 0.0)];
+        for (text, seconds) in good {
+            assert_eq!(span(text), Ok(Duration::from_secs_f64(seconds)), "{text}");
+        }
+        for text in ["", "5", "s", "1.2.3s", "-1s", "5 s", "1y", "99999999999999999999d"] {
+            assert!(span(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_simulation_has_one_load() {
+        for line in ["", "|--trace|a.csv|--generate|step", "|--generate|flood", "|--generate|step|--rate|0", "|--trace|a|--slots|0"]
+        {
+            assert!(parse(&format!("tidegate|simulate{line}")).is_err(), "{line}");
+        }
+        let line = "tidegate|simulate|--generate|flash-crowd|--policy|hpa,oracle|--start|2026-02-01T08:00:00+01:00";
+        let Ok(Arguments { command: Command::Simulate(simulate) }) = parse(line) else { panic!("{line}") };
+        assert_eq!((simulate.generate, simulate.policy), (Some(Kind::FlashCrowd), vec!["hpa".to_owned(), "oracle".to_owned()]));
+        assert_eq!(simulate.start.as_second(), 1_769_929_200);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use super::args::{Arguments, Command, Kubernetes};
-use super::{agent, check, demo, explain, kubernetes, output, run, schema, status};
+use super::{agent, check, demo, explain, kubernetes, output, run, schema, simulate, status};
 
 /// Carries out the command line of this process, and returns its exit status: 0, 1 for a failure at run time, 64 for bad usage or
 /// a bad config.
@@ -29,6 +29,7 @@ fn perform(command: &Command) -> anyhow::Result<()> {
         Command::Demo(arguments) => demo::run(arguments),
         Command::Status(arguments) => status::run(arguments),
         Command::Kubernetes(Kubernetes::Manifests(arguments)) => kubernetes::run(arguments),
+        Command::Simulate(arguments) => simulate::run(arguments),
         Command::Version => output::show(format_args!("tidegate {}", env!("CARGO_PKG_VERSION"))),
         Command::Agent(arguments) => agent::run(arguments),
     }

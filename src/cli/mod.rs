@@ -13,6 +13,7 @@ mod kubernetes;
 mod output;
 mod run;
 mod schema;
+mod simulate;
 mod source;
 mod status;
 mod table;
