@@ -26,6 +26,7 @@ mod hostile;
 mod http1;
 mod http2;
 mod kept;
+mod kubernetes;
 mod lab;
 mod limits;
 mod observability;
