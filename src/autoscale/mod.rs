@@ -18,11 +18,9 @@ mod scaling;
 mod schedule;
 mod shop;
 mod signal;
+pub mod simulate;
 mod starts;
 mod turn;
-mod schedule;
-mod signal;
-pub mod simulate;
 
 pub use decide::{
     Clamp, Decision, Demand, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,

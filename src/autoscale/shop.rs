@@ -8,10 +8,11 @@ use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tracing::warn;
 
-use super::lead::Leadership;
+use super::lead::{Deadline, Leadership};
 use super::ledger::Ledger;
 use super::peers::Peers;
-use crate::model::{Cluster, Secret};
+use crate::kit::clock::Tick;
+use crate::model::{Cluster, Secret, Target};
 use crate::platform::Platforms;
 use crate::telemetry::history::History;
 use crate::telemetry::metrics::Registry;
@@ -70,6 +71,27 @@ impl Shop {
         let service = cluster.and_then(|cluster| cluster.peers.clone());
         let peers = service.map(|service| Peers::new(identity.clone(), service, tools.token.clone(), tools.lookup.clone()));
         Self { tools, lead, peers, identity, records: OnceCell::new() }
+    }
+
+    /// Tells whether this gateway may act on `target` now, and until when. Replicas on this machine are nobody else's.
+    pub(super) fn may_act(&self, target: &Target, now: Tick) -> Option<Deadline> {
+        match target {
+            Target::Kubernetes(_) => self.lead.may_act(now),
+            Target::Docker(_) | Target::Process(_) => Some(Deadline::NONE),
+        }
+    }
+
+    /// Returns the gateways that size the same replicas.
+    pub(super) fn peers_for(&self, target: &Target) -> Option<&Peers> {
+        self.peers.as_ref().filter(|_| matches!(target, Target::Kubernetes(_)))
+    }
+
+    /// Returns who acts on `target`, when that is somebody of a cluster.
+    pub(super) fn leader(&self, target: &Target) -> Option<String> {
+        match target {
+            Target::Kubernetes(_) => self.lead.standing()?.holder,
+            Target::Docker(_) | Target::Process(_) => None,
+        }
     }
 
     /// Returns the records, which are read from the disk when they are first asked for.

@@ -22,7 +22,7 @@ use super::signal::{Collector, Extra, Gauge, Observation};
 use super::starts::Starts;
 use crate::endpoint::Cause;
 use crate::kit::clock::{self, Tick};
-use crate::model::{Autoscale, Id, ScaleMode, Terms};
+use crate::model::{Autoscale, Id, ScaleMode, Target, Terms};
 use crate::platform::{Observed, Phase, Replica, ScaleError, Scaler};
 use crate::registry::LivePool;
 
@@ -40,6 +40,7 @@ pub(super) struct Sizer {
     shop: Arc<Shop>,
     records: Arc<Records>,
     foresight: Arc<Foresight>,
+    target: Target,
     terms: Arc<Terms>,
     schedules: Schedules,
     collector: Collector,
@@ -95,6 +96,7 @@ impl Sizer {
             shop,
             records,
             foresight,
+            target: settings.target.clone(),
             terms: Arc::new(settings.terms.clone()),
             schedules: Schedules::default(),
             collector: Collector::default(),
@@ -136,7 +138,7 @@ impl Sizer {
         let observation = self.look(now);
         // A platform that does not answer does not keep anybody from deciding: what it said last counts, and nothing is done.
         let Some((seen, _)) = self.seen.clone() else { return };
-        let leads = self.shop.lead.may_act(now);
+        let leads = self.shop.may_act(&self.target, now);
         if leads.is_none() {
             self.obey(now);
         }
@@ -190,7 +192,7 @@ impl Sizer {
         let extra = Extra { usage, custom: self.shared.custom(now) };
         let own = self.collector.look(&self.live, &self.shop.tools.metrics, extra, now);
         self.shared.report(PoolReport { seen: own.clone(), in_flight: self.in_flight() });
-        let seen = match &self.shop.peers {
+        let seen = match self.shop.peers_for(&self.target) {
             Some(peers) => {
                 let sum = peers.add_to(&self.live.model.name, &own, now);
                 self.elsewhere = sum.in_flight;
@@ -283,8 +285,8 @@ impl Sizer {
     fn publish(&self, settings: &Autoscale, seen: &Observed, input: &Input, decision: &Decision) {
         self.shared.update(|standing| {
             standing.mode = Some(settings.mode);
-            standing.leads = self.shop.lead.may_act(clock::now()).is_some();
-            standing.leader = self.shop.lead.standing().and_then(|standing| standing.holder);
+            standing.leads = self.shop.may_act(&self.target, clock::now()).is_some();
+            standing.leader = self.shop.leader(&self.target);
             standing.replicas = input.replicas;
             standing.shown.clone_from(&seen.replicas);
             standing.leaving.clone_from(self.retreat.leaving());

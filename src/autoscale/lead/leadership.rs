@@ -56,6 +56,9 @@ struct Shared {
 }
 
 impl Deadline {
+    /// There is none.
+    pub const NONE: Self = Self(None);
+
     /// Tells whether a call that takes so long is over before it.
     pub fn outlasts(self, now: Tick, call: Duration) -> bool {
         self.0.is_none_or(|until| now + call <= until)

@@ -41,7 +41,7 @@ pub(in crate::autoscale) fn terms() -> Terms {
 }
 
 pub(in crate::autoscale) fn input(at_unix_ms: i64, desired: u32, value: f64) -> Input {
-    let reading = |policy, value| Reading { policy: id(policy), value: Some(value), fast: None, missing_ms: 0 };
+    let reading = |policy, value| Reading { policy: id(policy), value: Some(value), fast: None, missing_ms: 0, is_idle: false };
     Input {
         now_ms: u64::try_from(at_unix_ms - NOW).unwrap_or(0),
         unix_ms: at_unix_ms,
@@ -56,7 +56,7 @@ pub(in crate::autoscale) fn input(at_unix_ms: i64, desired: u32, value: f64) -> 
 
 /// What the code decides now, for a pool called `coders`.
 pub(in crate::autoscale) fn draft(at_unix_ms: i64, terms: &Arc<Terms>, input: Input) -> Draft {
-    let state = State { last: Some(input.replicas.desired), panic: None };
+    let state = State { last: Some(input.replicas.desired), ..State::default() };
     let (decision, _) = decide(terms, &input, &state);
     let (pool, mode) = (id("coders"), ScaleMode::Act);
     Draft { at_unix_ms, pool, generation: Some(3), mode, terms: terms.clone(), input, state, decision }
