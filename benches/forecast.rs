@@ -5,6 +5,8 @@
 //! request. Without files it generates series. A forecast is made every `--every` steps (not a part of a day, so that each time of day has its
 //! turn) from `--from` on. Nothing is fitted to what comes later: each forecast knows only what was before it.
 
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "the table is for people")]
+
 use std::collections::BTreeMap;
 use std::env;
 use std::fs;
@@ -132,9 +134,12 @@ fn trace(file: &str, step: Duration) -> Vec<Option<f64>> {
     sums.into_iter().map(Some).collect()
 }
 
+/// What comes in a step, by its number, chance, and one number that is remembered from step to step.
+type Shape = fn(usize, &mut Rng, &mut f64) -> f64;
+
 /// Four weeks of requests for each five minutes.
 fn generate() -> Vec<(String, Vec<Option<f64>>)> {
-    let shapes: [(&str, fn(usize, &mut Rng, &mut f64) -> f64); 6] = [
+    let shapes: [(&str, Shape); 6] = [
         ("diurnal and weekly", |at, rng, _| noisy(diurnal(at), rng)),
         ("sawtooth of 6 h", |at, rng, _| noisy(40.0 + 4.0 * (at % 72) as f64, rng)),
         ("flash crowds", |_, rng, crowd| {
@@ -151,7 +156,7 @@ fn generate() -> Vec<(String, Vec<Option<f64>>)> {
         }),
         ("batch at 02:00", |at, rng, _| noisy(if (24..36).contains(&(at % DAY)) { 600.0 } else { 60.0 }, rng)),
     ];
-    let series = |shape: fn(usize, &mut Rng, &mut f64) -> f64| {
+    let series = |shape: Shape| {
         let (mut rng, mut memory) = (Rng::with_seed(SEED), 0.0);
         (0..28 * DAY).map(|at| Some(shape(at, &mut rng, &mut memory))).collect()
     };
