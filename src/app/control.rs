@@ -20,6 +20,7 @@ use crate::telemetry::metrics::Text;
 use super::figures;
 use super::pool_view::available;
 use super::proxy::Proxy;
+use super::scaling_figures;
 
 impl Control for Arc<Proxy> {
     fn status(&self) -> Status {
@@ -187,6 +188,7 @@ impl Control for Arc<Proxy> {
         if let Some(world) = self.services.registry.world() {
             figures::render(&world, &mut text);
         }
+        scaling_figures::render(&self.autoscaler, &mut text);
         let mut page = process.render();
         page.push_str(&text.finish());
         page

@@ -19,16 +19,16 @@ use crate::telemetry::metrics::{Family, Text};
 use super::route_view::{pairs, pools};
 
 /// A family, and what its samples read.
-type Figure<T, V = u64> = (Family, fn(&T) -> V);
+pub(super) type Figure<T, V = u64> = (Family, fn(&T) -> V);
 
 /// A family of pools, the same of bulkheads, and what both read of a queue.
 type QueueFigure = (Family, Family, fn(&Figures) -> u64);
 
-const fn gauge(name: &'static str, help: &'static str) -> Family {
+pub(super) const fn gauge(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: "gauge", help }
 }
 
-const fn counter(name: &'static str, help: &'static str) -> Family {
+pub(super) const fn counter(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: "counter", help }
 }
 
@@ -147,7 +147,7 @@ pub(super) fn render(world: &World, text: &mut Text) {
 }
 
 /// Writes a family with a sample for each of `items`, under their names as `label`.
-fn family<'a, T: 'a, V: Display>(
+pub(super) fn family<'a, T: 'a, V: Display>(
     text: &mut Text,
     family: Family,
     label: &str,

@@ -8,6 +8,7 @@ mod logs;
 mod pool_view;
 mod proxy;
 mod route_view;
+mod scaling_figures;
 mod scaling_past;
 mod scaling_view;
 mod source;
