@@ -168,3 +168,19 @@ fn windows_keep_only_what_can_still_count() {
     }
     assert!(lab.state.most.len() <= 51 && lab.state.least.len() <= 51, "{:?}", lab.state);
 }
+
+#[test]
+fn a_clock_that_is_behind_begins_windows_anew() {
+    let mut lab = Lab::free();
+    lab.terms.scale_down.sustained = secs(30);
+    lab.read("busy", 8.0);
+    lab.decide();
+    lab.pass(29);
+    lab.decide();
+    lab.input.now_ms = 50_000;
+    lab.decide();
+    lab.pass(29);
+    assert_eq!(lab.decide().to, 4, "nobody knows how long nobody watched");
+    lab.pass(1);
+    assert_eq!(lab.decide().to, 1);
+}
