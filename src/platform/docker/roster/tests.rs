@@ -76,7 +76,7 @@ fn what_is_found_first_is_what_is_wanted() {
 #[test]
 fn of_those_taken_over_the_youngest_goes_first_also_when_all_are_older_than_the_process() {
     let mut roster = roster();
-    let aged = |name, hours| Listed { age: Duration::from_secs(hours * 3600), ..listed(name, name, true) };
+    let aged = |name, hours: u64| Listed { age: Duration::from_secs(hours * 3600), ..listed(name, name, true) };
     roster.listed(&[aged("a-1", 3), aged("a-2", 1), aged("a-3", 2)], at(1));
     for name in ["a-1", "a-2", "a-3"] {
         roster.jobs(at(1));
