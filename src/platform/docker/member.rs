@@ -38,7 +38,8 @@ pub(super) struct Member {
     /// The engine's id; none before it is created.
     pub(super) container: Option<String>,
     pub(super) address: Option<Address>,
-    pub(super) born: Tick,
+    /// When it was first seen here, and how old it was then: older than this process, after a restart.
+    seen: (Tick, Duration),
     /// It goes and is not replaced.
     pub(super) is_doomed: bool,
     /// Deaths and failed creations in a row.
@@ -58,7 +59,7 @@ impl Member {
             stage: Stage::Due(at),
             container: None,
             address: None,
-            born: now,
+            seen: (now, Duration::ZERO),
             is_doomed: false,
             failures: 0,
             failure: None,
@@ -69,11 +70,11 @@ impl Member {
         }
     }
 
-    /// Takes the container that the engine has made or shown.
-    pub(super) fn started(&mut self, container: String, born: Tick) {
+    /// Takes the container that the engine has made or shown, and that is so old.
+    pub(super) fn started(&mut self, container: String, age: Duration, now: Tick) {
         self.container = Some(container);
         self.address = None;
-        self.born = born;
+        self.seen = (now, age);
         self.stage = Stage::Warming;
         (self.usage, self.sample, self.ready_since, self.is_probed) = (Usage::default(), None, None, false);
     }
@@ -130,15 +131,15 @@ impl Member {
         }
     }
 
+    /// Returns how old it is.
+    pub(super) const fn age(&self, now: Tick) -> Duration {
+        let (tick, age) = self.seen;
+        age.saturating_add(now.since(tick))
+    }
+
     /// Returns how it looks from outside.
     pub(super) fn replica(&self, name: &Id, now: Tick) -> Replica {
-        Replica {
-            name: name.clone(),
-            address: self.address.clone(),
-            phase: self.phase(),
-            age: now.since(self.born),
-            usage: self.usage,
-        }
+        Replica { name: name.clone(), address: self.address.clone(), phase: self.phase(), age: self.age(now), usage: self.usage }
     }
 
     const fn phase(&self) -> Phase {

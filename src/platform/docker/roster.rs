@@ -153,8 +153,7 @@ impl Roster {
         if !matches!(member.stage, Stage::Due(_)) {
             return;
         }
-        let born = Tick::from_nanos(now.as_nanos().saturating_sub(u64::try_from(listed.age.as_nanos()).unwrap_or(u64::MAX)));
-        member.started(listed.container.clone(), born);
+        member.started(listed.container.clone(), listed.age, now);
         if !listed.is_running {
             member.stage = Stage::Dead(now);
         }
@@ -170,15 +169,15 @@ impl Roster {
             let name = self.free_name();
             self.members.insert(name, Member::due(at, now));
         }
-        for name in self.surplus(staying.saturating_sub(desired)) {
+        for name in self.surplus(staying.saturating_sub(desired), now) {
             self.doom(&name, now);
         }
     }
 
     /// Returns who goes: who was named, then who serves nobody, then the youngest.
-    fn surplus(&self, count: usize) -> Vec<Id> {
+    fn surplus(&self, count: usize, now: Tick) -> Vec<Id> {
         let mut staying: Vec<(&Id, &Member)> = self.members.iter().filter(|(_, member)| !member.is_doomed).collect();
-        staying.sort_by_key(|(name, member)| (!self.victims.contains(name), member.rank(), std::cmp::Reverse(member.born)));
+        staying.sort_by_key(|(name, member)| (!self.victims.contains(name), member.rank(), member.age(now)));
         staying.into_iter().take(count).map(|(name, _)| name.clone()).collect()
     }
 
@@ -243,7 +242,7 @@ impl Roster {
         match result {
             Ok(container) => {
                 self.conflicts = 0;
-                member.started(container, now);
+                member.started(container, Duration::ZERO, now);
                 if member.is_doomed {
                     member.stage = Stage::Leaving(now);
                 }

@@ -1,8 +1,8 @@
 //! What happens without being asked for: deaths, engines that go away, restarts of Tidegate.
 
 use serde_json::json;
-use tidegate::model::Container;
-use tidegate::platform::{Local, Phase, Scaler};
+use tidegate::model::{Container, Target};
+use tidegate::platform::{Local, Phase, Platforms, Scaler};
 
 use super::fake::Fake;
 use super::stage::{close, id, names, scale, settings, start, until, until_ready};
@@ -121,4 +121,22 @@ async fn a_container_that_somebody_removes_is_made_again() {
     });
     until(&coders, |observed| observed.replicas.iter().any(|replica| replica.phase != Phase::Ready)).await;
     until_ready(&coders, 1).await;
+}
+
+#[tokio::test]
+async fn a_pool_is_kept_once_over_reloads_and_its_containers_say_whose_they_are() {
+    let fake = Fake::start(&["coder:1", "coder:2"]);
+    let platforms = Platforms::new(None).owned_by("gateway-7");
+    let target = |image: &str| Target::Docker(Container { image: image.to_owned(), ..settings(&fake) });
+    let first = platforms.local(&id("coders"), &target("coder:1")).unwrap();
+    soon(first.scale_to(1, vec![])).await.unwrap();
+    let second = platforms.scaler(&id("coders"), &target("coder:2")).unwrap();
+    assert_eq!(soon(second.observe()).await.unwrap().desired, 1, "a reload knows what there is");
+    soon(second.scale_to(2, vec![])).await.unwrap();
+    assert_eq!(fake.with(|engine| engine.named("tidegate-coders-2").image()), "coder:2");
+    assert_eq!(fake.with(|engine| engine.named("tidegate-coders-1").body["Labels"]["io.tidegate.owner"].clone()), "gateway-7");
+    let gone = platforms.retain(|_| false);
+    assert_eq!((gone.len(), platforms.retain(|_| false).len()), (1, 0));
+    soon(gone[0].disband()).await;
+    assert_eq!(fake.with(|engine| engine.names()), [""; 0]);
 }

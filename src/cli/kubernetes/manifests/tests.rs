@@ -205,7 +205,7 @@ fn a_pod_is_watched_hardened_and_knows_its_name() {
         assert_eq!(container[probe]["httpGet"], json!({"path": path, "port": "admin"}));
     }
     assert_eq!(container.get("lifecycle"), None, "the example has a delay of its own");
-    let drain = config::read(&config_of(&text), "t.yaml", Path::new(FOLDER), &pod_name).unwrap().snapshot.drain;
+    let drain = config::read(&config_of(&text), "t.yaml", Path::new(FOLDER), &variable).unwrap().snapshot.drain;
     assert!(pod["terminationGracePeriodSeconds"].as_u64().unwrap() > (drain.delay + drain.timeout).as_secs());
     assert_eq!(pod["securityContext"]["runAsNonRoot"], true);
     assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
@@ -236,14 +236,19 @@ fn config_of(text: &str) -> String {
     map["data"]["tidegate.yaml"].as_str().unwrap().to_owned()
 }
 
-fn pod_name(name: &str) -> Option<String> {
-    (name == "POD_NAME").then(|| "edge-0".to_owned())
+/// The environment of a pod.
+fn variable(name: &str) -> Option<String> {
+    match name {
+        "POD_NAME" => Some("edge-0".to_owned()),
+        "TIDEGATE_ADMIN_TOKEN" => Some("secret".to_owned()),
+        _ => None,
+    }
 }
 
 #[test]
 fn the_example_configs_load_without_a_warning() {
     for line in ["--name edge --namespace agents", "--sidecar"] {
-        let loaded = config::read(&config_of(&printed(line)), "t.yaml", Path::new(FOLDER), &pod_name).unwrap();
+        let loaded = config::read(&config_of(&printed(line)), "t.yaml", Path::new(FOLDER), &variable).unwrap();
         assert!(loaded.warnings.is_empty(), "{line}: {:#?}", loaded.warnings);
         if line == "--sidecar" {
             continue;

@@ -74,6 +74,20 @@ fn what_is_found_first_is_what_is_wanted() {
 }
 
 #[test]
+fn of_those_taken_over_the_youngest_goes_first_also_when_all_are_older_than_the_process() {
+    let mut roster = roster();
+    let aged = |name, hours: u64| Listed { age: Duration::from_secs(hours * 3600), ..listed(name, name, true) };
+    roster.listed(&[aged("a-1", 3), aged("a-2", 1), aged("a-3", 2)], at(1));
+    for name in ["a-1", "a-2", "a-3"] {
+        roster.jobs(at(1));
+        roster.probed(&id(name), name, Ok(address()), at(1));
+    }
+    assert_eq!(roster.observed(at(2)).replicas[0].age, Duration::from_secs(3 * 3600 + 1));
+    roster.scale(2, vec![], at(2));
+    assert_eq!(roster.jobs(at(2)), [Job::End(id("a-2"), "a-2".to_owned())]);
+}
+
+#[test]
 fn no_container_is_zero_replicas() {
     let mut roster = roster();
     roster.listed(&[], at(0));
