@@ -220,7 +220,7 @@ async fn a_server_that_ends_keeps_its_watches_silent_and_is_not_believed_for_lon
     // Another server answers, but the old one says nothing on the watch that is open.
     tokio::time::sleep(Duration::from_secs(20)).await;
     let lists = fake.count("list", SLICES);
-    fake.with(|state| state.mode = super::fake::Mode::Up);
+    fake.replace();
     let took = agree(&fake, &mut watch).await;
     assert!(took < Duration::from_secs(20) && fake.count("list", SLICES) > lists, "{took:?}");
 }
