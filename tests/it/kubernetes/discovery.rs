@@ -13,6 +13,9 @@ use super::fake::{Fake, Fault, InStream};
 
 const SLICES: &str = "endpointslices";
 
+/// What ends a watch, and how.
+type End = (&'static str, fn(&Fake));
+
 fn pool(port: Option<&str>) -> Pool {
     let service = KubernetesService { service: "coders".to_owned(), namespace: None, port: port.map(str::to_owned) };
     Pool {
@@ -138,7 +141,7 @@ async fn a_burst_of_events_is_one_change() {
 
 #[tokio::test(start_paused = true)]
 async fn whatever_ends_a_watch_everything_is_listed_again() {
-    let ends: [(&str, fn(&Fake)); 6] = [
+    let ends: [End; 6] = [
         ("a version that is too old", |fake| fake.in_streams(InStream::Error(410))),
         ("an error inside the stream", |fake| fake.in_streams(InStream::Error(500))),
         ("a cut", |fake| fake.in_streams(InStream::Cut)),
