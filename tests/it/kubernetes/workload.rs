@@ -305,8 +305,7 @@ async fn use_is_known_where_there_is_a_metrics_api_and_silence_is_no_use() {
         assert_eq!(observed.replicas[0].usage.cpu, None);
         tokio::time::advance(Duration::from_secs(1)).await;
     }
-    let metrics = |fake: &Fake| fake.calls("list", "pods").iter().filter(|call| call.group == "metrics.k8s.io").count();
-    assert_eq!(metrics(&fake), 1, "a cluster without the API is asked again after minutes");
+    assert_eq!(fake.count("list", "metrics"), 1, "a cluster without the API is asked again after minutes");
 
     let name = fake.staying("coders")[0].clone();
     let usage = json!({ "name": "agent", "usage": { "cpu": "125000000n", "memory": "25Mi" } });

@@ -6,4 +6,4 @@ mod server;
 mod store;
 mod watch;
 
-pub use server::{Fake, Fault, InStream, Mode};
+pub use server::{Fake, Fault, InStream};

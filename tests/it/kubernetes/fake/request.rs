@@ -56,7 +56,8 @@ impl Call {
         let field = |name: &str| request.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default().to_owned();
         Some(Self {
             verb,
-            resource: format!("{plural}{part}"),
+            // Other than in a Role: the metrics of pods are called pods, too.
+            resource: if group == "metrics.k8s.io" { "metrics".to_owned() } else { format!("{plural}{part}") },
             group,
             namespace: namespace.clone(),
             plural: plural.clone(),

@@ -51,8 +51,6 @@ pub enum Mode {
     Up,
     /// Refuses connections.
     Down,
-    /// Refuses connections, and keeps watches open and silent.
-    Ending,
 }
 
 /// What is in the server.
@@ -61,8 +59,10 @@ pub struct State {
     pub mode: Mode,
     /// Watches of an earlier epoch are cut.
     pub epoch: u64,
-    /// What open watches get instead of events.
-    pub in_streams: Option<InStream>,
+    /// Watches up to this epoch are silent instead.
+    pub silent: Option<u64>,
+    /// What open watches got that were no events.
+    pub in_streams: Vec<InStream>,
     /// Verbs and resources, each with what goes wrong and how often.
     faults: Vec<(String, String, Fault, usize)>,
     allowed: Option<BTreeSet<(String, String)>>,
@@ -93,7 +93,17 @@ struct Inner {
 impl Fake {
     pub fn new() -> Self {
         let (store, calls, faults) = (Store::default(), Vec::new(), Vec::new());
-        let state = State { store, mode: Mode::Up, epoch: 0, in_streams: None, faults, allowed: None, token: None, calls };
+        let state = State {
+            store,
+            mode: Mode::Up,
+            epoch: 1,
+            silent: None,
+            in_streams: Vec::new(),
+            faults,
+            allowed: None,
+            token: None,
+            calls,
+        };
         Self(Arc::new(Inner { state: Mutex::new(state), changed: watch::Sender::new(0) }))
     }
 
@@ -189,15 +199,23 @@ impl Fake {
         });
     }
 
-    /// Begins to end: answers nobody, and keeps watches open and silent.
+    /// Begins to end: answers nobody, and keeps its watches open and silent, also when another server answers in its place.
     pub fn end(&self) {
-        self.with(|state| state.mode = Mode::Ending);
+        self.with(|state| {
+            state.silent = Some(state.epoch);
+            state.epoch += 1;
+            state.mode = Mode::Down;
+        });
     }
 
-    /// What open watches get.
+    /// Another server answers; it knows all that has happened.
+    pub fn replace(&self) {
+        self.with(|state| state.mode = Mode::Up);
+    }
+
+    /// Sends this into the watches that are open.
     pub fn in_streams(&self, what: InStream) {
-        self.with(|state| state.in_streams = Some(what));
-        self.with(|state| state.in_streams = None);
+        self.with(|state| state.in_streams.push(what));
     }
 
     /// Returns how often something was asked.

@@ -12,7 +12,7 @@ use tokio::sync::mpsc::{self, Sender};
 use tokio::time::{Instant, timeout_at};
 
 use super::request::Call;
-use super::server::{Body, Fake, InStream, Mode};
+use super::server::{Body, Fake, InStream};
 use super::store::has_labels;
 
 /// What a stream says in the end.
@@ -31,18 +31,25 @@ struct Watch {
     /// The last version that was told.
     version: u64,
     epoch: u64,
+    /// How many faults of streams it has seen.
+    heard: usize,
     until: Instant,
 }
 
 /// Answers with what happens after a version, until its time is over.
 pub fn stream(fake: Fake, call: &Call) -> Response<Body> {
     let number = |name: &str| call.query.get(name).and_then(|text| text.parse::<u64>().ok());
+    let (epoch, heard) = {
+        let state = fake.lock();
+        (state.epoch, state.in_streams.len())
+    };
     let watch = Watch {
         kind: call.kind(),
         namespace: call.namespace.clone(),
         labels: call.query.get("labelSelector").cloned().unwrap_or_default(),
         version: number("resourceVersion").unwrap_or(0),
-        epoch: fake.lock().epoch,
+        epoch,
+        heard,
         until: Instant::now() + Duration::from_secs(number("timeoutSeconds").unwrap_or(300)),
     };
     let (say, mut said) = mpsc::channel::<io::Result<Bytes>>(64);
@@ -69,7 +76,7 @@ async fn run(fake: Fake, mut watch: Watch, say: &Sender<io::Result<Bytes>>) -> E
         if let Some(end) = end {
             return end;
         }
-        let is_silent = fake.lock().mode == Mode::Ending;
+        let is_silent = fake.lock().silent.is_some_and(|silent| watch.epoch <= silent);
         // An ending server keeps its watches for 61 s, whatever they were asked to last.
         let until = if is_silent { Instant::now() + Duration::from_secs(61) } else { watch.until };
         tokio::select! {
@@ -84,13 +91,15 @@ async fn run(fake: Fake, mut watch: Watch, say: &Sender<io::Result<Bytes>>) -> E
 impl Watch {
     fn lines(&mut self, fake: &Fake) -> (Vec<String>, Option<End>) {
         let state = fake.lock();
+        if state.silent.is_some_and(|silent| self.epoch <= silent) {
+            return (Vec::new(), None);
+        }
         if state.epoch != self.epoch {
             return (Vec::new(), Some(End::Cut));
         }
-        if state.mode == Mode::Ending {
-            return (Vec::new(), None);
-        }
-        match state.in_streams {
+        let fault = state.in_streams.get(self.heard).copied();
+        self.heard = state.in_streams.len();
+        match fault {
             Some(InStream::Error(code)) => return (vec![error(code)], None),
             Some(InStream::Cut) => return (vec![r#"{"type":"MODIFIED","obj"#.to_owned()], Some(End::Cut)),
             Some(InStream::Garbage) => return (vec!["{\"type\":\"MODIFIED\",\"object\":\"what?\"}\n".to_owned()], None),
