@@ -14,7 +14,8 @@ pub fn is_news(prev: &Decision, next: &Decision) -> bool {
 }
 
 fn limits(decision: &Decision) -> BTreeSet<Limit> {
-    decision.limits.iter().map(|clamp| clamp.limit).collect()
+    // The tolerance comes and goes with every request.
+    decision.limits.iter().map(|clamp| clamp.limit).filter(|limit| *limit != Limit::Tolerance).collect()
 }
 
 #[cfg(test)]
