@@ -10,6 +10,7 @@ use tidegate::platform::Platforms;
 use tokio::time::{Instant, timeout};
 
 use super::fake::{Fake, Fault, InStream};
+use crate::lab::soon;
 
 const SLICES: &str = "endpointslices";
 
@@ -46,7 +47,7 @@ async fn followed(pods: u32) -> (Fake, Watch) {
     fake.settle();
     let mut watch = follow(&fake);
     assert_eq!(watch.current(), None, "nothing is known before the first answer");
-    assert!(watch.changed().await);
+    assert!(soon(watch.changed()).await);
     (fake, watch)
 }
 
@@ -63,7 +64,7 @@ async fn agree(fake: &Fake, watch: &mut Watch) -> Duration {
     let begin = Instant::now();
     let agreed = async {
         while watch.current().is_none_or(|found| shown(&found) != staying(fake)) {
-            assert!(watch.changed().await);
+            assert!(soon(watch.changed()).await);
         }
     };
     timeout(Duration::from_secs(120), agreed).await.expect("the endpoints should become those that there are");
@@ -115,16 +116,16 @@ async fn a_pod_is_found_when_it_is_ready_leaves_when_it_ends_and_is_gone_when_it
     breathe().await;
     assert_eq!(shown(&watch.current().unwrap()), [(old.clone(), false)], "the new one is not ready");
     fake.settle();
-    assert!(watch.changed().await);
+    assert!(soon(watch.changed()).await);
     assert_eq!(shown(&watch.current().unwrap()), staying(&fake));
     let new = fake.staying("coders")[1].clone();
 
     fake.patch("apps/deployments", "coders", &json!({ "spec": { "replicas": 1 } }));
     fake.step();
-    assert!(watch.changed().await);
+    assert!(soon(watch.changed()).await);
     assert_eq!(shown(&watch.current().unwrap()), [(old.clone(), false), (new, true)]);
     fake.step();
-    assert!(watch.changed().await);
+    assert!(soon(watch.changed()).await);
     assert_eq!(shown(&watch.current().unwrap()), [(old, false)]);
 }
 
@@ -134,7 +135,7 @@ async fn a_burst_of_events_is_one_change() {
     breathe().await;
     fake.patch("apps/deployments", "coders", &json!({ "spec": { "replicas": 9 } }));
     fake.settle();
-    assert!(watch.changed().await);
+    assert!(soon(watch.changed()).await);
     assert_eq!(shown(&watch.current().unwrap()), staying(&fake));
     assert_eq!(watch.current().unwrap().len(), 9);
 }
@@ -175,7 +176,7 @@ async fn a_version_that_is_too_old_when_the_watch_is_opened_is_listed_again() {
     // Between the list and the watch the server forgets.
     fake.fault("watch", SLICES, Fault::Slow(Duration::from_secs(1)), 1);
     let mut watch = follow(&fake);
-    assert!(watch.changed().await);
+    assert!(soon(watch.changed()).await);
     breathe().await;
     fake.store(|store| {
         store.version += 1;
@@ -286,7 +287,7 @@ async fn endpoints_follow_a_cluster_that_works_by_itself() {
         fake.patch("apps/deployments", "coders", &json!({ "spec": { "replicas": replicas } }));
         let settled = async {
             while watch.current().is_none_or(|found| found.len() != replicas || shown(&found) != staying(&fake)) {
-                assert!(watch.changed().await);
+                assert!(soon(watch.changed()).await);
             }
         };
         timeout(Duration::from_secs(10), settled).await.unwrap();
