@@ -59,7 +59,7 @@ pub(super) enum StoreError {
 pub(super) struct Store {
     folder: PathBuf,
     /// The system takes the lock away when the process ends, however it does.
-    _lock: File,
+    lock: File,
 }
 
 impl Store {
@@ -88,7 +88,7 @@ impl Store {
         }
         let sign = lock.set_len(0).and_then(|()| writeln!(lock, "{}", process::id()));
         sign.map_err(|error| unusable(&path, error))?;
-        Ok(Self { folder, _lock: lock })
+        Ok(Self { folder, lock })
     }
 
     /// Reads what was written down; nothing when there is nothing, or nothing that can be understood.
@@ -137,6 +137,13 @@ impl Store {
 
     fn list(&self) -> PathBuf {
         self.folder.join("replicas.json")
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // Closing the file is not enough: a child that is just being started has it open too, until its program runs (flock(2)).
+        let _ = self.lock.unlock();
     }
 }
 

@@ -74,17 +74,35 @@ async fn gone(process: Identity) {
     soon(end).await;
 }
 
-/// A process that a fleet might find.
-fn stranger(mark: &str) -> (Child, Identity) {
-    use std::os::unix::process::CommandExt;
-    let mut command = Command::new("sleep");
-    let child = command.arg("1000").env(MARK, mark).process_group(0).stdin(Stdio::null()).spawn().unwrap();
-    let identity = Identity::of(child.id().try_into().unwrap()).unwrap();
-    // The kernel lets the parent go on a moment before it shows the new environment.
-    while !proc::has_mark(identity.pid, mark) {
-        std::thread::yield_now();
+/// A process that a fleet might find; killed on drop.
+struct Stranger {
+    child: Child,
+    identity: Identity,
+    /// What it has in its environment, and nobody else.
+    mark: String,
+}
+
+impl Stranger {
+    fn start() -> Self {
+        use std::os::unix::process::CommandExt;
+        let mark = format!("{:032x}", fastrand::u128(..));
+        let mut command = Command::new("sleep");
+        command.arg("1000").env(MARK, &mark).process_group(0);
+        let child = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let identity = Identity::of(child.id().try_into().unwrap()).unwrap();
+        // The kernel lets the parent go on a moment before it shows the new environment.
+        while !proc::has_mark(identity.pid, &mark) {
+            std::thread::yield_now();
+        }
+        Self { child, identity, mark }
     }
-    (child, identity)
+}
+
+impl Drop for Stranger {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
 }
 
 fn write(folder: &TempDir, entry: Entry, boot: Option<String>) {
@@ -333,10 +351,10 @@ mod after_a_kill {
     #[tokio::test]
     async fn what_died_meanwhile_is_replaced() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut child, identity) = stranger("m");
-        write(&folder, entry(&shell(SLEEPS), Some(identity), "m"), proc::boot());
-        child.kill().unwrap();
-        child.wait().unwrap();
+        let stranger = Stranger::start();
+        let identity = stranger.identity;
+        write(&folder, entry(&shell(SLEEPS), Some(identity), &stranger.mark), proc::boot());
+        drop(stranger);
         let fleet = fleet(shell(SLEEPS), &folder);
         until(&fleet, |replicas| replicas.iter().any(|replica| replica.address.is_some())).await;
         assert_ne!(processes(&folder), [identity]);
@@ -345,7 +363,8 @@ mod after_a_kill {
     #[tokio::test]
     async fn a_process_that_only_has_the_number_is_not_touched() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut child, identity) = stranger("other");
+        let mut stranger = Stranger::start();
+        let identity = stranger.identity;
         let earlier = Identity { started: identity.started - 1, ..identity };
         let cases = [
             (Some(earlier), proc::boot()),
@@ -357,24 +376,21 @@ mod after_a_kill {
         ];
         for (process, boot) in cases {
             // Of another program: it would be ended if it were found.
-            write(&folder, entry(&shell("exit"), process, "m"), boot);
+            write(&folder, entry(&shell("exit"), process, "another mark"), boot);
             let fleet = fleet(shell(SLEEPS), &folder);
             soon(fleet.close()).await;
-            assert!(child.try_wait().unwrap().is_none(), "{process:?}");
+            assert!(stranger.child.try_wait().unwrap().is_none(), "{process:?}");
         }
-        child.kill().unwrap();
-        child.wait().unwrap();
     }
 
     #[tokio::test]
     async fn a_process_that_was_not_written_down_any_more_is_found_by_its_mark() {
         let folder = tempfile::tempdir().unwrap();
-        let (mut child, identity) = stranger("m-2");
-        write(&folder, entry(&shell(SLEEPS), None, "m-2"), proc::boot());
+        let stranger = Stranger::start();
+        write(&folder, entry(&shell(SLEEPS), None, &stranger.mark), proc::boot());
         let fleet = fleet(shell(SLEEPS), &folder);
         fleet.scale_to(0, vec![]).await.unwrap();
-        gone(identity).await;
-        child.wait().unwrap();
+        gone(stranger.identity).await;
     }
 
     #[tokio::test]
