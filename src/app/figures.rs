@@ -41,7 +41,7 @@ const HEALTH: Family =
 const CHECKS: Family = counter("tidegate_health_checks_total", "Health checks, by result.");
 const TRANSITIONS: Family =
     counter("tidegate_health_transitions_total", "Changes of an endpoint between healthy, degraded and unhealthy.");
-const HEALS: Family = counter("tidegate_heals_total", "Calls to the webhook that heals an endpoint, by result.");
+const HEALS: Family = counter("tidegate_heals_total", "Calls to a webhook and restarts that heal an endpoint, by result.");
 const EJECTED: Family = gauge("tidegate_endpoints_ejected", "Endpoints that are out because they do worse than their peers.");
 const EJECTIONS: Family = counter("tidegate_ejections_total", "Ejections of endpoints that do worse than their peers.");
 const BREAKER_STATE: Family = gauge("tidegate_breaker_state", "The breaker of an endpoint: 0 closed, 1 half-open, 2 open.");

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
@@ -21,6 +21,7 @@ use crate::admin::ReloadFailure;
 use crate::autoscale::{Autoscaler, Tools};
 use crate::config::{Errors, Loaded};
 use crate::discovery::{Resolver, Sources};
+use crate::health::{Outside, Repair};
 use crate::ingress::{self, Services};
 use crate::model::{Bind, Id, Snapshot};
 use crate::platform::Platforms;
@@ -117,6 +118,19 @@ fn lookup(resolver: Resolver) -> Lookup {
     })
 }
 
+/// Lets health checks have replicas replaced.
+fn repair(healer: &Arc<OnceLock<Weak<Autoscaler>>>) -> Repair {
+    let healer = healer.clone();
+    Arc::new(move |pool, endpoint| {
+        let autoscaler = healer.get().and_then(Weak::upgrade);
+        let (pool, endpoint) = (pool.clone(), endpoint.clone());
+        Box::pin(async move {
+            let autoscaler = autoscaler.ok_or("the proxy is stopping")?;
+            autoscaler.restart(&pool, endpoint).await.map_err(|error| error.to_string())
+        })
+    })
+}
+
 /// Tells the limits how much memory the process has; ends with the proxy.
 async fn watch_memory(services: Weak<Services>) {
     let mut ticks = tokio::time::interval(MEMORY_INTERVAL);
@@ -164,10 +178,16 @@ impl Proxy {
         let crew = Arc::new(Crew::new(workers));
         let lookup = lookup(resolver.clone());
         let folder = storage::folder(&loaded.snapshot, &source);
-        let platforms = Arc::new(Platforms::new(folder.clone()));
+        let platforms = Platforms::new(folder.clone());
+        // Containers of an engine that several gateways use are told apart by their gateway.
+        let platforms = Arc::new(match loaded.snapshot.cluster.as_ref().and_then(|cluster| cluster.identity.as_deref()) {
+            Some(identity) => platforms.owned_by(identity),
+            None => platforms,
+        });
+        let healer = Arc::new(OnceLock::new());
         let sources = Sources { resolver, platforms: platforms.clone() };
         let services = Arc::new(Services {
-            registry: Registry::new(crew, sources, lookup.clone()),
+            registry: Registry::new(crew, sources, Outside { lookup: lookup.clone(), repair: repair(&healer) }),
             metrics: metrics::Registry::default(),
             process: Process::new(workers),
             access_log: arc_swap::ArcSwapOption::empty(),
@@ -183,6 +203,8 @@ impl Proxy {
             cluster: loaded.snapshot.cluster.clone(),
             token: loaded.snapshot.admin.token.clone(),
         });
+        // Set once, before any world is there whose endpoints could need it.
+        let _ = healer.set(Arc::downgrade(&autoscaler));
         let sizes = autoscaler.clone();
         services.registry.on_change(move |world| {
             forget_removed(&metrics, world);
@@ -299,6 +321,9 @@ impl Proxy {
         let Some(world) = self.services.registry.world() else { return };
         if world.snapshot.workers != new.workers {
             warn!("A change of `workers` takes effect at the next start.");
+        }
+        if world.snapshot.cluster != new.cluster || world.snapshot.storage != new.storage {
+            warn!("A change of `cluster` or `storage` takes effect at the next start.");
         }
         if world.snapshot.telemetry.log.format != new.telemetry.log.format {
             warn!("A change of `telemetry.log.format` takes effect at the next start.");

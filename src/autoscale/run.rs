@@ -116,11 +116,13 @@ impl Autoscaler {
     ///
     /// # Errors
     /// When its pool is not sized, or the platform does not do it.
-    pub async fn restart(&self, pool: &Id, target: &Autoscale, replica: Id) -> Result<(), ScaleError> {
-        self.shop.tools.platforms.scaler(pool, &target.target)?.restart(replica).await?;
-        if let Some(shared) = self.scaling(pool.as_str()) {
-            shared.update(|standing| standing.counts.restarts_total += 1);
-        }
+    pub async fn restart(&self, pool: &Id, replica: Id) -> Result<(), ScaleError> {
+        let found = self.lock().get(pool).map(|running| (running.shared.clone(), running.live.borrow().clone()));
+        let missing = || ScaleError::Missing { platform: "Tidegate", what: format!("loop that sizes pool {pool}") };
+        let (shared, live) = found.ok_or_else(missing)?;
+        let autoscale = live.model.autoscale.as_ref().ok_or_else(missing)?;
+        self.shop.tools.platforms.scaler(pool, &autoscale.target)?.restart(replica).await?;
+        shared.update(|standing| standing.counts.restarts_total += 1);
         Ok(())
     }
 

@@ -16,11 +16,11 @@ use super::keeper::{self, Keeper};
 use super::world::{Built, Command, Gate, LiveListener, LivePool, World};
 use super::{members, sockets};
 use crate::discovery::{Found, Sources};
-use crate::health::WebhookError;
+use crate::health::{Outside, WebhookError};
 use crate::model::{Bind, Id, Listener, Pool, Snapshot};
 use crate::resilience::queue::SlotQueue;
 use crate::route::{RouteError, Table};
-use crate::upstream::{self, Lookup, TlsError};
+use crate::upstream::{self, TlsError};
 
 /// Why a snapshot cannot become the world.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +110,7 @@ pub struct Registry {
     pub(super) crew: Arc<Crew>,
     pub(super) sources: Sources,
     /// For health checks.
-    pub(super) lookup: Lookup,
+    pub(super) outside: Outside,
     listeners_made: AtomicU64,
     changed: OnceLock<OnChange>,
     /// One change at a time; guards what follows the sources of endpoints.
@@ -132,12 +132,12 @@ struct Builder<'a> {
 
 impl Registry {
     /// A registry without a world.
-    pub fn new(crew: Arc<Crew>, sources: Sources, lookup: Lookup) -> Arc<Self> {
+    pub fn new(crew: Arc<Crew>, sources: Sources, outside: Outside) -> Arc<Self> {
         Arc::new(Self {
             world: ArcSwapOption::empty(),
             crew,
             sources,
-            lookup,
+            outside,
             listeners_made: AtomicU64::new(0),
             changed: OnceLock::new(),
             changing: tokio::sync::Mutex::default(),
@@ -184,7 +184,7 @@ impl Registry {
         let world = Arc::new(World::new(generation, snapshot, Built { listeners, pools }, old.as_deref()));
         world.configure(old.as_deref());
         for pool in world.pools.values() {
-            pool.keeper.look_after(pool, &pool.members.load(), &self.lookup);
+            pool.keeper.look_after(pool, &pool.members.load(), &self.outside);
         }
         self.world.store(Some(world.clone()));
         // Before the workers hear of it: each serves what is in its backlog when it closes, and must be the last to close.

@@ -114,7 +114,7 @@ impl Registry {
         match members::build(&pool.model, found, pool.tls.as_ref(), Some(&pool.members.load())) {
             Ok(members) => {
                 info!(pool = %name, endpoints = members.set.len(), "Members changed.");
-                pool.keeper.look_after(pool, &members, &self.lookup);
+                pool.keeper.look_after(pool, &members, &self.outside);
                 pool.members.store(Arc::new(members));
                 self.crew.post_all(|done| Command::Members(name.clone(), done)).await;
                 pool.open_queue();

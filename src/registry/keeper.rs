@@ -3,9 +3,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::world::{LivePool, Members};
-use crate::health::{Alarm, Counters, Ejection, First, Guard, Judge, Monitor, Plan, Report, Rounds, Watch, Watched};
+use crate::health::{Alarm, Counters, Ejection, First, Guard, Judge, Monitor, Outside, Plan, Report, Rounds, Watch, Watched};
 use crate::model::{Id, Pool};
-use crate::upstream::Lookup;
 
 /// Looks after the endpoints of one pool; kept over reloads, ends with the last world that has the pool.
 #[derive(Debug)]
@@ -28,7 +27,7 @@ impl Keeper {
 
     /// Looks after `members` from now on, as `pool` says; to be called before workers hear of them, so that endpoints which must first pass a
     /// check are down by then.
-    pub(super) fn look_after(&self, pool: &LivePool, members: &Members, lookup: &Lookup) {
+    pub(super) fn look_after(&self, pool: &LivePool, members: &Members, outside: &Outside) {
         let settings = pool.model.protection.circuit_breaker.as_ref();
         members.breakers.iter().for_each(|breaker| breaker.configure(settings));
         let mut tasks = self.lock();
@@ -39,8 +38,8 @@ impl Keeper {
                 tasks.monitor = Some(monitor);
             }
             (Some(plan), None) => {
-                let (pool, lookup) = (pool.model.name.clone(), lookup.clone());
-                tasks.monitor = Some(Monitor::start(Watch { pool, plan: plan.clone(), members: watched(), lookup }));
+                let (pool, outside) = (pool.model.name.clone(), outside.clone());
+                tasks.monitor = Some(Monitor::start(Watch { pool, plan: plan.clone(), members: watched(), outside }));
             }
             (None, Some(monitor)) => monitor.switch_off(),
             (None, None) => {}

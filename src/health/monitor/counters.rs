@@ -26,12 +26,12 @@ impl Counters {
         self.transitions.load(Relaxed)
     }
 
-    /// Returns the calls to the webhook that were taken.
+    /// Returns how often something was done about an endpoint that stays down.
     pub fn heals(&self) -> u64 {
         self.heals.load(Relaxed)
     }
 
-    /// Returns the calls to the webhook that failed.
+    /// Returns how often that failed.
     pub fn failed_heals(&self) -> u64 {
         self.failed_heals.load(Relaxed)
     }

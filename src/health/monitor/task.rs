@@ -19,16 +19,15 @@ use super::plan::{Plan, Watched};
 use super::report::{Present, Report, report};
 use crate::endpoint::Endpoint;
 use crate::health::active::check;
-use crate::health::heal::{Event, Webhook};
+use crate::health::heal::{Event, Outside, Webhook};
 use crate::health::verdict::{Checked, Finding, Standing};
 use crate::kit::clock::{self, Tick};
 use crate::model::Id;
-use crate::upstream::Lookup;
 
 /// Checks of a pool that may run at once: a few sockets, and enough for 10,000 endpoints that answer within 100 ms in 16 s.
 const MAX_RUNNING: usize = 64;
 
-/// Calls of a pool to its webhook that may run at once; who finds no place is told of with the next bad check.
+/// Actions about endpoints of a pool that may run at once; who finds no place has another chance with the next bad check.
 const MAX_CALLS: usize = 8;
 
 /// What is checked.
@@ -39,8 +38,8 @@ pub struct Watch {
     pub plan: Plan,
     /// Its endpoints.
     pub members: Vec<Watched>,
-    /// Finds the addresses of names.
-    pub lookup: Lookup,
+    /// What it needs from elsewhere.
+    pub outside: Outside,
 }
 
 /// The running checks of one pool; dropped, they end, and what they said of endpoints stays.
@@ -52,7 +51,7 @@ pub struct Monitor {
 
 struct Shared {
     pool: Id,
-    lookup: Lookup,
+    outside: Outside,
     books: Mutex<Books>,
     changed: Notify,
     counters: Arc<Counters>,
@@ -72,9 +71,10 @@ struct News {
     message: Box<str>,
 }
 
-/// An endpoint that the webhook is to be told of.
+/// An endpoint about which something is to be done.
 struct Call {
-    webhook: Arc<Webhook>,
+    webhook: Option<Arc<Webhook>>,
+    restarts: bool,
     endpoint: Arc<Endpoint>,
     message: Box<str>,
     down_for: Duration,
@@ -91,11 +91,11 @@ impl Monitor {
     ///
     /// When this returns, endpoints that must pass a check first are down: publish the set of endpoints after it.
     pub fn start(spec: Watch) -> Self {
-        let Watch { pool, plan, members, lookup } = spec;
+        let Watch { pool, plan, members, outside } = spec;
         let mut books = Books { ledger: Ledger::new(plan), rng: Rng::new() };
         books.ledger.update(members, clock::now(), &mut books.rng);
         let books = Mutex::new(books);
-        let shared = Arc::new(Shared { pool, lookup, books, changed: Notify::new(), counters: Arc::default() });
+        let shared = Arc::new(Shared { pool, outside, books, changed: Notify::new(), counters: Arc::default() });
         let task = tokio::spawn(run(Arc::clone(&shared)));
         Self { shared, task }
     }
@@ -161,7 +161,7 @@ impl Shared {
     }
 
     async fn check(&self, job: Job) -> (Ticket, Checked) {
-        (job.ticket, check(&job.health, &job.target, &self.lookup).await)
+        (job.ticket, check(&job.health, &job.target, &self.outside.lookup).await)
     }
 
     fn record(&self, ticket: Ticket, checked: Checked) -> Option<News> {
@@ -177,9 +177,11 @@ impl Shared {
     fn take_call(&self, news: News) -> Option<Call> {
         let News { ticket, recorded: Recorded { endpoint, .. }, finding, message } = news;
         let mut books = self.lock();
-        let webhook = books.ledger.plan.webhook.clone().filter(|_| finding == Finding::Bad)?;
+        let heal = books.ledger.plan.health.heal.as_ref().filter(|_| finding == Finding::Bad)?;
+        let restarts = heal.restart;
+        let webhook = books.ledger.plan.webhook.clone();
         let down_for = books.ledger.take_heal(ticket, clock::now())?;
-        Some(Call { webhook, endpoint, message, down_for })
+        Some(Call { webhook, restarts, endpoint, message, down_for })
     }
 
     /// Logs and counts a change.
@@ -196,22 +198,35 @@ impl Shared {
     }
 
     async fn heal(&self, call: Call) {
+        if let Some(webhook) = &call.webhook {
+            let result = webhook.call(&self.event(&call), &self.outside.lookup).await;
+            self.note(&call, "webhook", result);
+        }
+        if call.restarts {
+            let result = (self.outside.repair)(&self.pool, &call.endpoint.spec.id).await;
+            self.note(&call, "restart", result);
+        }
+    }
+
+    fn event(&self, call: &Call) -> Event {
         let spec = &call.endpoint.spec;
-        let event = Event {
+        Event {
             event: "endpoint_unhealthy",
             pool: self.pool.to_string(),
             endpoint: spec.id.to_string(),
             address: spec.address.to_string(),
             since_seconds: call.down_for.as_secs(),
-            last_message: call.message,
+            last_message: call.message.clone(),
             time: format!("{:.3}", Timestamp::now()),
-        };
-        let result = call.webhook.call(&event, &self.lookup).await;
+        }
+    }
+
+    fn note(&self, call: &Call, action: &str, result: Result<(), String>) {
         self.counters.count_heal(&result);
-        let (pool, endpoint) = (&self.pool, &spec.id);
+        let (pool, endpoint) = (&self.pool, &call.endpoint.spec.id);
         match result {
-            Ok(()) => info!(%pool, %endpoint, "The webhook was told that the endpoint stays down."),
-            Err(error) => warn!(%pool, %endpoint, %error, "The webhook could not be told that the endpoint stays down."),
+            Ok(()) => info!(%pool, %endpoint, action, "The endpoint stays down: something was done about it."),
+            Err(error) => warn!(%pool, %endpoint, action, %error, "The endpoint stays down, and nothing could be done about it."),
         }
     }
 }

@@ -9,7 +9,7 @@ use super::ledger::{Job, Ledger, Recorded};
 use super::report::{Present, report};
 use super::*;
 use crate::endpoint::{Cause, Endpoint, EndpointSet};
-use crate::health::testing::{health, no_lookup, serve, soon, spec, text};
+use crate::health::testing::{health, outside, serve, soon, spec, text};
 use crate::health::verdict::{Checked, Finding, First, Standing};
 use crate::kit::clock::Tick;
 use crate::model::{Heal, Health, HttpProbe, Id, Probe, Upstream, UpstreamProtocol, Weight};
@@ -326,7 +326,7 @@ async fn a_monitor_follows_a_real_endpoint_and_tells_the_webhook() {
     let endpoint = &set.endpoints()[0];
     let watched = || vec![Watched { endpoint: Arc::clone(endpoint), target: target.clone(), first: First::AfterGoodCheck }];
     let pool = id("pool");
-    let monitor = Monitor::start(Watch { pool, plan: plan(hasty(Some(heal))), members: watched(), lookup: no_lookup() });
+    let monitor = Monitor::start(Watch { pool, plan: plan(hasty(Some(heal))), members: watched(), outside: outside() });
     assert!(is_down(endpoint));
     until(|| endpoint.is_eligible()).await;
     well.store(false, SeqCst);
@@ -368,7 +368,7 @@ async fn at_most_64_checks_run_at_once() {
     let members = members(&set, First::AfterGoodCheck);
     // Longer than the test waits, so that no check ends and makes room.
     let health = Health { timeout: Duration::from_secs(60), ..hasty(None) };
-    let monitor = Monitor::start(Watch { pool: id("pool"), plan: plan(health), members, lookup: no_lookup() });
+    let monitor = Monitor::start(Watch { pool: id("pool"), plan: plan(health), members, outside: outside() });
     until(|| open.load(SeqCst) == 64).await;
     for _ in 0..1000 {
         tokio::task::yield_now().await;
