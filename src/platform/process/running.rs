@@ -104,19 +104,16 @@ impl Running {
     /// Asks the group to end, kills what has not after `grace`, and returns how its leader ended.
     pub(super) async fn stop(&mut self, grace: Duration) -> String {
         self.signal(Signal::TERM);
-        let all_ended = async {
-            self.ended().await;
-            self.rest_ended().await;
-        };
         // Those that are late are killed by what comes next.
-        let _ = timeout(grace, all_ended).await;
+        let _ = timeout(grace, self.all_ended()).await;
         self.kill().await
     }
 
     /// Kills what is left of the group, reaps its leader, and returns how that ended.
     pub(super) async fn kill(&mut self) -> String {
         self.signal(Signal::KILL);
-        if timeout(KILL_PATIENCE, self.ended()).await.is_err() {
+        // Also those that are not ours to reap take a moment to die.
+        if timeout(KILL_PATIENCE, self.all_ended()).await.is_err() {
             return "does not end, even killed".to_owned();
         }
         self.is_over = true;
@@ -129,7 +126,8 @@ impl Running {
     }
 
     /// Waits until the group has no process that runs. Cancel safe.
-    async fn rest_ended(&self) {
+    async fn all_ended(&self) {
+        self.ended().await;
         let pid = self.pid.as_raw_pid();
         while tokio::task::spawn_blocking(move || !proc::followers(pid).is_empty()).await.unwrap_or(false) {
             sleep(REST_EVERY).await;
