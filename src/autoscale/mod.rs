@@ -23,7 +23,7 @@ mod starts;
 mod turn;
 
 pub use decide::{
-    Clamp, Decision, Demand, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
+    Clamp, Decision, Demand, Flow, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
     Wanted, decide,
 };
 pub use foresight::Foresight;

@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use tokio::time::timeout;
 use tracing::{info, warn};
 
-use super::decide::{Decision, Demand, Input, Replicas, State, Trigger, decide};
+use super::decide::{Decision, Demand, Flow, Input, Replicas, State, Trigger, decide};
 use super::foresight::Foresight;
 use super::ledger::{Draft, Upshot, is_news};
 use super::peers::PoolReport;
@@ -233,6 +233,7 @@ impl Sizer {
             queued: observation.queued,
             queue_full,
             idle_ms: millis(now.since(self.last_busy)),
+            flow: self.gauge.flow(observation.at_ms).map(|(rate, service)| Flow { rate, service, startup: self.startup() }),
             is_complete: self.is_complete,
         };
         let unix_ms = Timestamp::now().as_millisecond();
@@ -246,6 +247,16 @@ impl Sizer {
             outlook: self.foresight.outlook(&self.terms, self.starts.typical(), unix_ms),
             order: self.shared.order(now).map(|ordered| ordered.order),
         }
+    }
+
+    /// Returns how long a new replica takes to serve, in seconds: as measured, else as is usual.
+    fn startup(&self) -> f64 {
+        let usual = match &self.target {
+            Target::Process(_) => Duration::from_secs(1),
+            Target::Docker(_) => Duration::from_secs(3),
+            Target::Kubernetes(_) => Duration::from_secs(15),
+        };
+        self.starts.typical().unwrap_or(usual).as_secs_f64()
     }
 
     fn sample(&mut self, input: &Input, observation: Observation, decision: &Decision) {

@@ -63,7 +63,7 @@ pub struct Terms {
     pub scale_down: ScaleDown,
     /// How far demand may be from what the replicas are for before anything is done, as a ratio.
     pub tolerance: f64,
-    /// Scalings in any hour, both directions together; scale-up for a full queue does not count.
+    /// Scalings in any hour, both directions together; scale-up in panic or for a full queue does not count.
     pub max_events_per_hour: u32,
     /// Quick reaction to surges; `None` is off.
     pub panic: Option<Panic>,
@@ -341,10 +341,10 @@ pub struct ScaleDown {
 impl Default for ScaleDown {
     fn default() -> Self {
         Self {
-            cooldown: Duration::from_secs(300),
-            max_step: Some(Step::Replicas(1)),
+            cooldown: Duration::from_secs(60),
+            max_step: None,
             stabilization: Duration::from_secs(300),
-            sustained: Duration::from_secs(600),
+            sustained: Duration::from_secs(300),
         }
     }
 }

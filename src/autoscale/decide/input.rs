@@ -49,8 +49,22 @@ pub struct Demand {
     pub queue_full: bool,
     /// How long nothing has been running or waiting.
     pub idle_ms: u64,
+    /// How the requests come and run; `None` before enough of them have ended to tell.
+    #[serde(default)]
+    pub flow: Option<Flow>,
     /// Whether the figures are of all gateways that were known in the last minute; never scale in when they are not.
     pub is_complete: bool,
+}
+
+/// How requests come and run.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Flow {
+    /// Requests that come in a second.
+    pub rate: f64,
+    /// How long one runs, seconds, mean.
+    pub service: f64,
+    /// How long a new replica takes to serve, seconds.
+    pub startup: f64,
 }
 
 /// What one policy sees.

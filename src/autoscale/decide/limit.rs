@@ -147,6 +147,8 @@ impl Case<'_> {
         }
         if !is_full {
             self.wait(held, Wait { at_ms: state.adopted_ms, cooldown, stays: held.to.min(floor), is_adopted: true });
+        }
+        if !is_urgent {
             self.count(held, held.to.min(ordered));
         }
     }

@@ -13,6 +13,6 @@ mod state;
 mod wish;
 
 pub use decision::{Clamp, Decision, Limit, Trigger, Verdict, Vote};
-pub use input::{Demand, Input, Look, Order, Outlook, Reading, Replicas};
+pub use input::{Demand, Flow, Input, Look, Order, Outlook, Reading, Replicas};
 pub use rule::decide;
 pub use state::{Ours, Panicking, State, Wanted};

@@ -7,12 +7,15 @@
 use std::cmp::Ordering;
 
 use super::decision::{Verdict, Vote};
-use super::input::{Input, Reading};
+use super::input::{Flow, Input, Reading};
 use super::state::millis;
-use crate::model::{Fallback, Meter, ScalePolicy, ScaleRule, Signal, Terms};
+use crate::model::{Aggregation, Fallback, Meter, ScalePolicy, ScaleRule, Signal, Terms};
 
 /// A millionth of a replica is no reason to have one more: sums of floating-point numbers are off by less.
 const EPSILON: f64 = 1e-6;
+
+/// The shortest time in which a backlog is to be gone, in seconds: sooner, a decision would not have been made.
+const MIN_CLEARING: f64 = 1.0;
 
 /// What a policy says.
 #[derive(Clone, Debug)]
@@ -67,7 +70,8 @@ impl<'a> View<'a> {
     fn opinion(self, policy: &'a ScalePolicy) -> Option<Opinion<'a>> {
         let (ScaleRule::Target { meter, .. } | ScaleRule::Threshold { meter, .. }) = &policy.rule else { return None };
         let reading = self.input.readings.iter().find(|reading| reading.policy == policy.name);
-        let value = reading.and_then(|reading| self.trusted(meter, reading.value));
+        let tempered = |value: Option<f64>| self.trusted(meter, value).map(|value| self.tempered(&policy.rule, value));
+        let value = reading.and_then(|reading| tempered(reading.value));
         let has_no_say = self.has_no_say(meter, reading);
         let missing_ms = if value.is_some() || has_no_say { 0 } else { reading.map_or(0, |reading| reading.missing_ms) };
         let ask = self.ask(&policy.rule, value);
@@ -77,7 +81,7 @@ impl<'a> View<'a> {
             None => self.without_data(missing_ms),
         };
         let verdict = Verdict { policy: policy.name.clone(), value, threshold: ask.threshold, vote, desired };
-        let fast = reading.and_then(|reading| self.trusted(meter, reading.fast));
+        let fast = reading.and_then(|reading| tempered(reading.fast));
         let fast = fast.filter(|_| !has_no_say).and_then(|fast| Some((fast, self.needed(&policy.rule, fast)?)));
         Some(Opinion { policy, verdict, exact: ask.exact, fast, missing_ms })
     }
@@ -86,6 +90,23 @@ impl<'a> View<'a> {
     fn trusted(self, meter: &Meter, value: Option<f64>) -> Option<f64> {
         let is_measured = meter.signal.is_sum() || self.input.replicas.ready > 0;
         value.filter(|value| value.is_finite() && is_measured)
+    }
+
+    /// Bounds a concurrency that is tracked by what it takes to serve the requests that come and to clear those that wait.
+    ///
+    /// Who waits while ordered replicas start is counted in the concurrency, every moment more of them; but they need no slot of their own each, only to be
+    /// served in time. Those that come keep rate times service busy (Little, "A proof for the queuing formula L = λW", 1961); a backlog is to be gone in the
+    /// time that a replica which is ordered now takes to serve, or in which a request runs, if that is longer.
+    fn tempered(self, rule: &ScaleRule, value: f64) -> f64 {
+        let ScaleRule::Target { meter, .. } = rule else { return value };
+        let (demand, is_mean) = (&self.input.demand, meter.aggregation == Aggregation::Average);
+        let Some(Flow { rate, service, startup }) = demand.flow.filter(|_| is_mean && meter.signal == Signal::Concurrency) else {
+            return value;
+        };
+        let clearing = startup.max(service).max(MIN_CLEARING);
+        let running = (demand.in_flight as f64).max(rate * service);
+        let bound = running + demand.queued as f64 * service / clearing;
+        if bound.is_finite() { value.min(bound) } else { value }
     }
 
     /// Tells whether nothing could be measured, so that what is read, or is not, says nothing.

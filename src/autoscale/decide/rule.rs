@@ -32,7 +32,8 @@ pub fn decide(terms: &Terms, input: &Input, state: &State) -> (Decision, State) 
         trigger = Trigger::Adopted;
     }
     obey(view, &mut held, &mut trigger);
-    let is_exempt = input.demand.queue_full && held.to > from || matches!(trigger, Trigger::FirstRequest | Trigger::Operator);
+    let is_urgent = input.demand.queue_full || next.panic.is_some();
+    let is_exempt = is_urgent && held.to > from || matches!(trigger, Trigger::FirstRequest | Trigger::Operator);
     next.order(Scaling { from, to: held.to, is_counted: !is_exempt }, terms, input);
     let reason = reason::of(&Story { view, opinions: &opinions, trigger: &trigger, wanted: wish.wanted, held: &held, range });
     let verdicts = opinions.into_iter().map(|opinion| opinion.verdict).collect();

@@ -53,6 +53,12 @@ struct View<'a> {
     fresh_ms: u64,
 }
 
+/// Over which time it is looked how requests come and run.
+const LONG: Duration = Duration::from_secs(60);
+
+/// Over which time a surge is noticed.
+const SHORT: Duration = Duration::from_secs(6);
+
 impl Gauge {
     /// Keeps observations of the last `span_ms` milliseconds, one of which is fresh for three seconds.
     pub fn new(span_ms: u64) -> Self {
@@ -69,7 +75,7 @@ impl Gauge {
     /// Takes other terms and keeps what it has seen.
     pub fn configure(&mut self, terms: &Terms) {
         let windows = terms.policies.iter().filter_map(|policy| meter(policy).map(|(meter, _)| meter.window));
-        let longest = windows.chain(terms.panic.as_ref().map(|panic| panic.window)).max();
+        let longest = windows.chain(terms.panic.as_ref().map(|panic| panic.window)).chain([LONG]).max();
         self.span_ms = longest.map_or(0, millis);
         self.fresh_ms = millis(terms.interval).saturating_mul(3).max(FRESH_MS);
         self.missing.retain(|name, _| terms.policies.iter().any(|policy| policy.name == *name));
@@ -119,6 +125,18 @@ impl Gauge {
             Signal::QueueWait => view.queue_wait(meter.aggregation),
         };
         value.filter(|value| value.is_finite())
+    }
+
+    /// Returns how many requests come in a second and how many seconds each runs in the mean; `None` before any has ended in the last minute.
+    ///
+    /// The rate is the larger one of the last minute and the last seconds, so that a surge counts at once and the end of one does not.
+    pub fn flow(&self, now_ms: u64) -> Option<(f64, f64)> {
+        let long = self.view(LONG, now_ms)?;
+        let service = long.samples(|seen| &seen.response_time)?.mean()?;
+        let rate = |view: View<'_>| view.request_rate(Aggregation::Average);
+        let short = self.view(SHORT, now_ms).and_then(rate);
+        let rate = rate(long).into_iter().chain(short).reduce(f64::max)?;
+        Some((rate, service))
     }
 
     /// Returns what every policy with a signal reads, in the order of the terms, and remembers since when those without data have none.

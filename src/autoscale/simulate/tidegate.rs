@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::super::schedule::{ScheduleError, Schedules};
-use super::super::{Demand, Gauge, Input, Observation, Replicas, State, decide};
+use super::super::{Demand, Flow, Gauge, Input, Observation, Replicas, State, decide};
 use super::foresight::Foresight;
 use super::sizer::{Drained, Look, Sizer};
 use super::trace::{micros, seconds};
@@ -23,6 +23,7 @@ pub(super) struct Tidegate {
     foresight: Option<Foresight>,
     gauge: Gauge,
     state: State,
+    startup: Duration,
     /// Copies of these cost the most; few policies read them.
     reads_histograms: bool,
 }
@@ -36,6 +37,7 @@ impl Tidegate {
             foresight: Foresight::new(terms, startup, start_unix_ms),
             gauge: Gauge::of(terms),
             state: State::default(),
+            startup,
             reads_histograms: terms.policies.iter().any(|policy| reads_histogram(&policy.rule)),
             terms: terms.clone(),
         })
@@ -64,7 +66,8 @@ impl Tidegate {
 fn reads_histogram(rule: &ScaleRule) -> bool {
     match rule {
         ScaleRule::Target { meter, .. } | ScaleRule::Threshold { meter, .. } => {
-            matches!(meter.signal, Signal::ResponseTime | Signal::QueueWait)
+            // A concurrency is bounded by how long requests run.
+            matches!(meter.signal, Signal::ResponseTime | Signal::QueueWait | Signal::Concurrency)
         }
         ScaleRule::Schedule { .. } => false,
     }
@@ -83,6 +86,7 @@ impl Sizer for Tidegate {
             queued: look.queued as u64,
             queue_full: look.queue_full,
             idle_ms: look.idle_us / 1000,
+            flow: self.gauge.flow(now_ms).map(|(rate, service)| Flow { rate, service, startup: self.startup.as_secs_f64() }),
             is_complete: true,
         };
         let input = Input {

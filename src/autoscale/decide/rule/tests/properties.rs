@@ -85,7 +85,7 @@ fn input() -> impl Strategy<Value = Input> {
             now_ms: 0,
             unix_ms: 0,
             replicas: Replicas { desired, ready, starting, draining },
-            demand: Demand { in_flight, queued, queue_full, idle_ms, is_complete },
+            demand: Demand { in_flight, queued, queue_full, idle_ms, flow: None, is_complete },
             readings,
             schedule: Look { min_replicas, max_replicas, names: Vec::new() },
             outlook: outlook.map(|(replicas, confidence, is_demoted)| Outlook {
