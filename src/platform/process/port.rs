@@ -5,8 +5,10 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use socket2::{Domain, Socket, Type};
 
 /// How often the system is asked: it draws from thousands, so more than one wrong answer in a row is rare.
 const TRIES: usize = 64;
@@ -18,21 +20,26 @@ static PROMISED: Mutex<BTreeSet<u16>> = Mutex::new(BTreeSet::new());
 #[derive(Debug)]
 pub(super) struct Port {
     number: u16,
-    /// Keeps other programs off until the replica starts.
-    listener: Option<TcpListener>,
+    /// Keeps the system from offering it to others until the replica starts.
+    socket: Option<Socket>,
 }
 
 impl Port {
-    /// Finds a free port on 127.0.0.1, and keeps it busy until [`Self::release`].
+    /// Finds a free port on 127.0.0.1, and keeps the system from offering it until [`Self::release`].
     ///
     /// # Errors
     /// When the system has none.
     pub(super) fn find() -> io::Result<Self> {
         for _ in 0..TRIES {
-            let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-            let number = listener.local_addr()?.port();
+            let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+            // A child that is just being started has the socket open too, until its program runs: so it must not keep the replica from the port, and it
+            // must never listen, or the replica would seem to.
+            socket.set_reuse_address(true)?;
+            socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, 0)).into())?;
+            let Some(address) = socket.local_addr()?.as_socket() else { continue };
+            let number = address.port();
             if promised().insert(number) {
-                return Ok(Self { number, listener: Some(listener) });
+                return Ok(Self { number, socket: Some(socket) });
             }
         }
         Err(io::Error::other("every port that the system offers is promised to a replica"))
@@ -42,12 +49,12 @@ impl Port {
     pub(super) fn of(number: u16) -> Option<Self> {
         // Not built before it is sure: dropping it would take the other's promise away.
         let is_free = promised().insert(number);
-        is_free.then(|| Self { number, listener: None })
+        is_free.then(|| Self { number, socket: None })
     }
 
     /// Makes room for the replica; the promise stays.
     pub(super) fn release(&mut self) {
-        self.listener = None;
+        self.socket = None;
     }
 
     /// Returns the number.
@@ -74,6 +81,8 @@ fn promised() -> MutexGuard<'static, BTreeSet<u16>> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::{TcpListener, TcpStream};
+
     use super::*;
 
     #[test]
@@ -86,10 +95,13 @@ mod tests {
     }
 
     #[test]
-    fn a_port_can_be_bound_once_it_is_released() {
+    fn nobody_listens_on_a_port_before_the_replica_does() {
         let mut port = Port::find().unwrap();
-        assert!(TcpListener::bind(port.address()).is_err());
+        assert!(TcpStream::connect(port.address()).is_err());
+        // As it is while the socket is still open in another child.
+        let listener = TcpListener::bind(port.address()).unwrap();
         port.release();
-        assert!(TcpListener::bind(port.address()).is_ok());
+        assert!(TcpStream::connect(port.address()).is_ok());
+        drop(listener);
     }
 }
