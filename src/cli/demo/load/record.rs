@@ -10,7 +10,7 @@ use super::seen::{Change, Counters, Replicas, Seen};
 pub(super) const SECONDS: usize = 60;
 
 /// Over which time rates and latencies are taken.
-const WINDOW: Duration = Duration::from_secs(5);
+const WINDOW: Duration = Duration::from_secs(3);
 
 /// Decisions that are shown.
 const CHANGES: usize = 6;

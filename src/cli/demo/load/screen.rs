@@ -55,10 +55,10 @@ impl Screen {
         let text = match self.manner {
             Manner::Redrawn(ink) => in_place(&view::screen(&picture, &self.place, ink), is_first),
             Manner::Lines if is_due => {
-                let latest = picture.changes.first().map(|(_, change)| change);
-                let news = latest.filter(|change| self.told_unix_ms.is_none_or(|told| change.at_unix_ms > told));
-                self.told_unix_ms = latest.map(|change| change.at_unix_ms).max(self.told_unix_ms);
-                format!("{}\n", view::line(&picture, news))
+                let line = view::line(&picture, self.told_unix_ms);
+                let latest = picture.changes.first().map(|(_, change)| change.at_unix_ms);
+                self.told_unix_ms = latest.max(self.told_unix_ms);
+                format!("{line}\n")
             }
             Manner::Lines => return,
         };

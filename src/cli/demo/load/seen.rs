@@ -146,7 +146,9 @@ impl Counters {
             match name {
                 "tidegate_requests_total" => counters.requests += value,
                 "tidegate_request_failures_total" => counters.failures += value,
-                "tidegate_request_first_byte_seconds_bucket" => counters.first_byte.extend(bound(labels).map(|bound| (bound, value))),
+                "tidegate_request_first_byte_seconds_bucket" => {
+                    counters.first_byte.extend(bound(labels).map(|bound| (bound, value)))
+                }
                 _ => {}
             }
         }

@@ -127,8 +127,7 @@ What the autoscaler did
 
     #[test]
     fn a_bad_end_names_what_went_wrong_first() {
-        let outcomes =
-            vec![answered(1), Some(Outcome::Cut("reset\n".to_owned())), Some(Outcome::Failed("503".to_owned())), None];
+        let outcomes = vec![answered(1), Some(Outcome::Cut("reset\n".to_owned())), Some(Outcome::Failed("503".to_owned())), None];
         let text = summary(outcomes, None);
         for line in [
             "  failed             2\n",

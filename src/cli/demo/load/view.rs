@@ -85,10 +85,12 @@ pub(super) fn screen(picture: &Picture, place: &Place, ink: Ink) -> String {
     text
 }
 
-/// Draws the view in one line, for what is no terminal; `news` is the latest change since the line before.
-pub(super) fn line(picture: &Picture, news: Option<&Change>) -> String {
+/// Draws the view in one line, for what is no terminal, with the decisions that came after `told_unix_ms`, the latest last.
+pub(super) fn line(picture: &Picture, told_unix_ms: Option<i64>) -> String {
     let Picture { replicas, waiting, rate, failures, p50, p95, .. } = picture;
-    let news = news.map(|change| format!("; {}", decision(change, Ink::Plain))).unwrap_or_default();
+    let is_news = |change: &&Change| told_unix_ms.is_none_or(|told| change.at_unix_ms > told);
+    let news = picture.changes.iter().rev().map(|(_, change)| change).filter(is_news);
+    let news: String = news.map(|change| format!("; {}", decision(change, Ink::Plain))).collect();
     format!(
         "{} {:<5}  replicas {}  waiting {waiting}  {rate:.1}/s  p50 {}  p95 {}  errors {failures}{news}",
         clock(picture.at),

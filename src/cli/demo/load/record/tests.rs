@@ -38,7 +38,7 @@ fn the_most_that_waited_in_each_second_is_kept_for_a_minute() {
 }
 
 #[test]
-fn rates_and_latencies_are_those_of_the_last_five_seconds() {
+fn rates_and_latencies_are_those_of_the_last_three_seconds() {
     let mut record = Record::default();
     for second in 0..=20 {
         // Ten a second at first, and then a hundred.
