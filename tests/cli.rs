@@ -108,17 +108,52 @@ fn wait_for_end(mut stream: TcpStream) {
     }
 }
 
-/// The addresses in the guide that a demo prints: of the proxy and of the agents.
-fn guide(demo: &mut Running) -> (String, Vec<String>) {
+/// The addresses in the guide that a demo prints: of the proxy, of the admin server, and of the agents that stay.
+struct Guide {
+    proxy: String,
+    admin: String,
+    agents: Vec<String>,
+}
+
+fn guide(demo: &mut Running) -> Guide {
     let guide: Vec<_> = demo.stdout().lines().map(Result::unwrap).take_while(|line| !line.starts_with("Ctrl-C")).collect();
-    let proxy = guide.iter().find_map(|line| line.trim_start().strip_prefix("curl -i http://")?.split('/').next());
+    let after = |start: &str| {
+        let rest = guide.iter().find_map(|line| line.trim_start().strip_prefix(start));
+        rest.unwrap().split(['/', ' ']).next().unwrap().to_owned()
+    };
     let agents = guide.iter().filter(|line| line.contains("  process ")).filter_map(|line| line.split_whitespace().nth(1));
-    (proxy.unwrap().to_owned(), agents.map(str::to_owned).collect())
+    Guide {
+        proxy: after("curl -i http://"),
+        admin: after("tidegate status --admin http://"),
+        agents: agents.map(str::to_owned).collect(),
+    }
+}
+
+impl Guide {
+    /// Connects to all agents: to those that stay, and to the replica that is there, once it has answered.
+    fn connect(&self) -> Vec<TcpStream> {
+        drop(connect(&self.proxy));
+        let mut admin = TcpStream::connect(&self.admin).unwrap();
+        admin.set_read_timeout(Some(PATIENCE)).unwrap();
+        admin.write_all(b"GET /api/v1/pools/agents HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        admin.read_to_string(&mut answer).unwrap();
+        let pool: Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+        let replica = pool["endpoints"][0]["address"].as_str().unwrap();
+        self.agents.iter().map(String::as_str).chain([replica]).map(connect).collect()
+    }
 }
 
 #[test]
 fn bad_usage_ends_with_64() {
-    for arguments in [&[][..], &["walk"], &["check", "--format", "xml"], &["explain", "GET"], &["demo", "--port", "70000"]] {
+    for arguments in [
+        &[][..],
+        &["walk"],
+        &["check", "--format", "xml"],
+        &["explain", "GET"],
+        &["demo", "--port", "70000"],
+        &["demo", "--for", "9s"],
+    ] {
         let output = run(arguments);
         assert_eq!(status(&output), 64, "{arguments:?}");
         assert_ne!(err(&output), "", "{arguments:?}");
@@ -225,16 +260,17 @@ fn a_demo_on_a_taken_port_says_so() {
 
 #[test]
 fn a_demo_forwards_requests_to_its_agents() {
-    let mut demo = Running::start(&["demo", "--port", "0"]);
-    let (proxy, agents) = guide(&mut demo);
-    assert_eq!(agents.len(), 3);
-    drop(connect(&proxy));
+    let mut demo = Running::start(&["demo", "--port", "0", "--min", "0"]);
+    let guide = guide(&mut demo);
+    assert_eq!(guide.agents.len(), 3);
+    // There is no replica yet: this request brings the first.
+    drop(connect(&guide.proxy));
 }
 
 #[test]
 fn no_agent_survives_a_demo_that_is_killed() {
     let mut demo = Running::start(&["demo", "--port", "0"]);
-    let agents: Vec<_> = guide(&mut demo).1.iter().map(|address| connect(address)).collect();
+    let agents = guide(&mut demo).connect();
     demo.0.kill().unwrap();
     agents.into_iter().for_each(wait_for_end);
 }
@@ -242,10 +278,31 @@ fn no_agent_survives_a_demo_that_is_killed() {
 #[test]
 fn an_interrupt_ends_a_demo_and_its_agents() {
     let mut demo = Running::start(&["demo", "--port", "0"]);
-    let agents: Vec<_> = guide(&mut demo).1.iter().map(|address| connect(address)).collect();
+    let agents = guide(&mut demo).connect();
     assert!(Command::new("kill").args(["-INT", &demo.0.id().to_string()]).status().unwrap().success());
     agents.into_iter().for_each(wait_for_end);
     assert_eq!(demo.0.wait().unwrap().code(), Some(0));
+}
+
+/// The number in the line of a summary that begins with this word.
+fn figure(summary: &str, name: &str) -> u64 {
+    let line = summary.lines().rev().find_map(|line| line.trim_start().strip_prefix(name)).unwrap_or_else(|| panic!("{summary}"));
+    line.split_whitespace().next().unwrap().trim_end_matches(',').parse().unwrap()
+}
+
+#[test]
+fn a_demo_under_its_own_load_scales_up_fails_nothing_and_leaves_nothing_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = assert_cmd::Command::new(cargo_bin("tidegate"));
+    command.args(["demo", "--port", "0", "--load", "--for", "6s", "--seed", "3"]).env("TMPDIR", folder.path()).timeout(PATIENCE);
+    let output = command.output().unwrap();
+    let summary = out(&output);
+    assert_eq!(status(&output), 0, "{summary}{}", err(&output));
+    assert!(figure(summary, "requests") > 50, "{summary}");
+    assert_eq!((figure(summary, "failed"), figure(summary, "cut")), (0, 0), "{summary}");
+    assert!(figure(summary, "most replicas") > 1, "{summary}");
+    assert!(!summary.contains("\u{1b}"), "a pipe is no terminal: {summary}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
 }
 
 const SIZED: &str = "\

@@ -31,7 +31,7 @@ pub(super) enum Command {
     Explain(Explain),
     /// Prints the JSON Schema of the config file
     Schema,
-    /// Runs the proxy in front of three sample agents, to try it out
+    /// Runs the proxy in front of sample agents that come and go with the load, to try it out
     Demo(Demo),
     /// Shows what a running Tidegate is doing
     Status(Status),
@@ -102,6 +102,18 @@ pub(super) struct Demo {
     /// The port of the proxy on 127.0.0.1; 0 lets the system choose
     #[arg(long, default_value_t = 8080)]
     pub(super) port: u16,
+    /// The fewest replicas of the pool that scales, which has 6 at most; 0 allows scale to zero
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(..=6))]
+    pub(super) min: u32,
+    /// Sends requests too, calm and in bursts, and shows live what the autoscaler makes of them
+    #[arg(long)]
+    pub(super) load: bool,
+    /// How long requests are sent; then the demo ends [default: until Ctrl-C]
+    #[arg(long = "for", value_name = "TIME", requires = "load", value_parser = span)]
+    pub(super) lasts: Option<Duration>,
+    /// Where chance comes from: the same seed sends the same requests at the same times
+    #[arg(long, value_name = "N", requires = "load", default_value_t = 1)]
+    pub(super) seed: u64,
 }
 
 /// Arguments of `status`.
@@ -404,6 +416,15 @@ mod tests {
         let Ok(Arguments { command: Command::Simulate(simulate) }) = parse(line) else { panic!("{line}") };
         assert_eq!((simulate.generate, simulate.policy), (Some(Kind::FlashCrowd), vec!["hpa".to_owned(), "oracle".to_owned()]));
         assert_eq!(simulate.start.as_second(), 1_769_929_200);
+    }
+
+    #[test]
+    fn a_demo_has_bounds_and_a_time_only_with_a_load() {
+        for line in ["--min|7", "--min|-1", "--for|9s", "--seed|2", "--load|--for|9", "--load|now"] {
+            assert!(parse(&format!("tidegate|demo|{line}")).is_err(), "{line}");
+        }
+        let Ok(Arguments { command: Command::Demo(demo) }) = parse("tidegate|demo|--min|0|--load|--for|90s") else { panic!() };
+        assert_eq!((demo.port, demo.min, demo.load, demo.lasts, demo.seed), (8080, 0, true, Some(Duration::from_secs(90)), 1));
     }
 
     #[test]

@@ -60,14 +60,27 @@ impl Server {
     /// # Errors
     /// When the server cannot be reached, takes too long, answers other than 200, or does not answer JSON.
     pub(super) async fn get(&self, path: &str) -> anyhow::Result<Value> {
+        let body = self.body(path).await?;
+        serde_json::from_slice(&body).with_context(|| format!("http://{}{path} did not answer JSON", self.authority))
+    }
+
+    /// Asks for `path`, and reads the answer as text, such as the metrics.
+    ///
+    /// # Errors
+    /// When the server cannot be reached, takes too long, or answers other than 200.
+    pub(super) async fn text(&self, path: &str) -> anyhow::Result<String> {
+        Ok(String::from_utf8_lossy(&self.body(path).await?).into_owned())
+    }
+
+    async fn body(&self, path: &str) -> anyhow::Result<Bytes> {
         let asked = time::timeout(PATIENCE, self.ask(path)).await;
         let (status, body) = match asked {
             Ok(answered) => answered.with_context(|| format!("cannot ask http://{}{path}", self.authority))?,
             Err(_) => bail!("http://{}{path} did not answer within {PATIENCE:?}", self.authority),
         };
-        let value = serde_json::from_slice(&body);
-        ensure!(status == StatusCode::OK, "http://{}{path} answered {status}{}", self.authority, detail(value.as_ref().ok()));
-        value.with_context(|| format!("http://{}{path} did not answer JSON", self.authority))
+        let problem = || serde_json::from_slice(&body).ok();
+        ensure!(status == StatusCode::OK, "http://{}{path} answered {status}{}", self.authority, detail(problem().as_ref()));
+        Ok(body)
     }
 
     async fn ask(&self, path: &str) -> anyhow::Result<(StatusCode, Bytes)> {

@@ -1,7 +1,8 @@
-//! The sample agents as child processes: started together, told apart by name, ended without an orphan.
+//! The sample agents that stay, as child processes: started together, told apart by name, ended without an orphan.
 //!
 //! An agent lives as long as the pipe to its standard input, so that it ends also when this process is killed. One that ends
-//! before its time is reported, not started again: the demo then shows what clients see of a dead endpoint.
+//! before its time is reported, not started again: the demo then shows what clients see of a dead endpoint. Those that come and
+//! go with the load are the autoscaler's, not this file's.
 
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
