@@ -21,7 +21,7 @@ pub struct Engine {
     pub requests: Vec<String>,
     /// How long each stop was told to wait.
     pub graces: Vec<String>,
-    made: u8,
+    pub made: u8,
 }
 
 /// A container.
