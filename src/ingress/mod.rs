@@ -7,6 +7,7 @@ mod accept;
 mod admit;
 mod connection;
 mod forward;
+mod heartbeat;
 mod inlet;
 mod leftover;
 mod limit;

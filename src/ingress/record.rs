@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Uri, Version};
 use super::connection::Client;
 use super::view::{RouteView, View};
 use crate::kit::clock::{self, Tick};
-use crate::message::body;
+use crate::message::{Refusal, body};
 use crate::model::{Outcome, Reason};
 use crate::pool::{Member, Tries};
 use crate::resilience::retry::Skip;
@@ -110,6 +110,11 @@ impl Record {
     /// Tells whether the stream is just being ended because its client takes nothing.
     pub(super) fn is_cut(&self) -> bool {
         self.client.seat.watched.turn.is_cut()
+    }
+
+    /// What the framing guard has refused of this connection.
+    pub(super) fn refusal(&self) -> Option<Refusal> {
+        self.client.seat.watched.progress.refusal()
     }
 
     pub(super) fn request_id(&mut self, id: &HeaderValue) {

@@ -1,7 +1,7 @@
 //! What a client gets: an endpoint's response on its way, or an answer made here.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, DATE};
@@ -10,6 +10,7 @@ use http_body::{Body, Frame, SizeHint};
 use jiff::Timestamp;
 use jiff::fmt::rfc2822::DateTimePrinter;
 
+use super::heartbeat::{Next, Waiting};
 use super::record::Record;
 use super::stall;
 use crate::message::body::Cut;
@@ -23,6 +24,8 @@ pub(super) struct ReplyBody {
     /// What is left of a frame that is handed on in parts.
     rest: Bytes,
     in_parts: bool,
+    /// Whether trailers are left out, which the head did not announce.
+    is_joined: bool,
     record: Option<Box<Record>>,
 }
 
@@ -30,6 +33,8 @@ pub(super) struct ReplyBody {
 enum Content {
     /// Made here, in one piece.
     Made(Option<Bytes>),
+    /// Not here yet; the client hears of that.
+    Waiting(Box<Waiting>),
     /// An endpoint's; boxed, because hyper moves a body several times.
     Passed(Box<Download>),
     /// Cut: what is missing was not sent.
@@ -38,7 +43,7 @@ enum Content {
 
 impl ReplyBody {
     const fn new(content: Content, record: Option<Box<Record>>) -> Self {
-        Self { content, rest: Bytes::new(), in_parts: false, record }
+        Self { content, rest: Bytes::new(), in_parts: false, is_joined: false, record }
     }
 
     pub(super) const fn made(content: Option<Bytes>, record: Box<Record>) -> Self {
@@ -47,6 +52,11 @@ impl ReplyBody {
 
     pub(super) fn passed(download: Download, record: Box<Record>) -> Self {
         Self::new(Content::Passed(Box::new(download)), Some(record))
+    }
+
+    /// A body of signs of life, until there is another one.
+    pub(super) const fn waiting(waiting: Box<Waiting>, record: Box<Record>) -> Self {
+        Self::new(Content::Waiting(waiting), Some(record))
     }
 
     /// A body whose request goes on elsewhere, and is recorded there.
@@ -78,9 +88,29 @@ impl ReplyBody {
         }
         match &mut self.content {
             Content::Made(content) => Poll::Ready(content.take().map(|content| Ok(Frame::data(content)))),
+            Content::Passed(download) if self.is_joined => {
+                let frame = ready!(Pin::new(&mut **download).poll_frame(cx));
+                Poll::Ready(frame.filter(|frame| frame.as_ref().map_or(true, |frame| !frame.is_trailers())))
+            }
             Content::Passed(download) => Pin::new(&mut **download).poll_frame(cx),
+            Content::Waiting(_) => self.poll_waiting(cx),
             Content::Cut(cut) => Poll::Ready(Some(Err(*cut))),
         }
+    }
+
+    fn poll_waiting(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        let (Content::Waiting(waiting), Some(record)) = (&mut self.content, &mut self.record) else { return Poll::Ready(None) };
+        let (content, frame) = match ready!(waiting.poll_next(record, cx)) {
+            Next::Beat(comment) => return Poll::Ready(Some(Ok(Frame::data(comment)))),
+            Next::Events(download) => {
+                (self.content, self.is_joined) = (Content::Passed(download), true);
+                return self.poll_content(cx);
+            }
+            Next::Problem(event) => (Content::Made(None), Ok(Frame::data(event))),
+            Next::Cut(cut) => (Content::Cut(cut), Err(cut)),
+        };
+        self.content = content;
+        Poll::Ready(Some(frame))
     }
 
     fn count(&mut self, frame: &Frame<Bytes>) {
@@ -118,7 +148,7 @@ impl Body for ReplyBody {
             _ if !self.rest.is_empty() => false,
             Content::Made(content) => content.is_none(),
             Content::Passed(download) => download.is_end_stream(),
-            Content::Cut(_) => false,
+            Content::Waiting(_) | Content::Cut(_) => false,
         }
     }
 
@@ -128,7 +158,7 @@ impl Body for ReplyBody {
             _ if !self.rest.is_empty() => SizeHint::default(),
             Content::Made(content) => SizeHint::with_exact(content.as_ref().map_or(0, |content| content.len() as u64)),
             Content::Passed(download) => download.size_hint(),
-            Content::Cut(_) => SizeHint::default(),
+            Content::Waiting(_) | Content::Cut(_) => SizeHint::default(),
         }
     }
 }
@@ -140,7 +170,7 @@ impl Drop for ReplyBody {
             Content::Made(_) | Content::Passed(_) if untaken => Outcome::Aborted,
             Content::Cut(cut) => Outcome::Truncated(cut.0),
             Content::Passed(download) if !download.is_over() => Outcome::Aborted,
-            Content::Made(Some(_)) => Outcome::Aborted,
+            Content::Made(Some(_)) | Content::Waiting(_) => Outcome::Aborted,
             Content::Passed(_) | Content::Made(None) => Outcome::Completed,
         };
         if let Some(record) = &mut self.record {
@@ -190,7 +220,7 @@ pub(super) fn send_made(made: Response<Bytes>, method: &Method, mut record: Box<
     Response::from_parts(head, ReplyBody::made(content, record))
 }
 
-fn http_date() -> Option<HeaderValue> {
+pub(super) fn http_date() -> Option<HeaderValue> {
     let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&Timestamp::now()).ok()?;
     HeaderValue::try_from(text).ok()
 }

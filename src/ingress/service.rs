@@ -12,6 +12,7 @@ use tower::Service;
 use super::admit::{self, Fields, Turned};
 use super::connection::Client;
 use super::forward::{self, Target};
+use super::heartbeat;
 use super::leftover;
 use super::limit;
 use super::record::Record;
@@ -234,7 +235,7 @@ async fn answer(
                 Ok(standing) => standing,
                 Err(turned) => return Err((record, turned.into())),
             };
-            let prepared = Prepared { route: &route, destination, matched, trace: random };
+            let prepared = Prepared { route: &route, destination, matched, trace: random, request_id: asker.request_id.as_ref() };
             let mut answered = pass(client, view, request, &prepared, record).await;
             match &mut answered {
                 Ok(response) => response.headers_mut().extend(standing),
@@ -275,6 +276,7 @@ struct Prepared<'a> {
     destination: &'a Destination,
     matched: Matched,
     trace: (u128, u64),
+    request_id: Option<&'a HeaderValue>,
 }
 
 /// Sends a request through its route's stack.
@@ -299,6 +301,7 @@ async fn pass(
         Ok(required) => required,
         Err(refusal) => return Err((record, refusal.into())),
     };
+    let heartbeat = prepared.route.model.heartbeat.filter(|_| heartbeat::suits(&request));
     let wanted = hop::upgrade_wanted(request.headers()).filter(|_| request.version() == Version::HTTP_11);
     let client_side = wanted.as_ref().map(|_| hyper::upgrade::on(&mut request));
     forward::edit_request(client, view, prepared.route, prepared.matched.prefix_len, prepared.trace, &mut request);
@@ -310,7 +313,18 @@ async fn pass(
     record.uploads(request.body().progress());
     let call = Call::new(request, required, key, record.started());
     let mut stack = prepared.destination.stack.clone();
-    match stack.call(call).await {
+    let answering = stack.call(call);
+    let answered = match heartbeat {
+        None => answering.await,
+        Some(every) => {
+            let asker = heartbeat::Asker { request_id: prepared.request_id, name: &view.proxy_name };
+            match heartbeat::wait(answering, every, asker).await {
+                Ok(answered) => answered,
+                Err(waiting) => return Ok(heartbeat::begin(waiting, prepared.route, record)),
+            }
+        }
+    };
+    match answered {
         Ok(reply) if switches(&reply) && (client_side.is_none() || hop::upgrade_wanted(reply.response.headers()).is_none()) => {
             let (record, refused) = bad_switch(reply, record);
             Err((record, refused.into()))
@@ -322,7 +336,7 @@ async fn pass(
             if reset {
                 return Err((record, Here::Reset));
             }
-            let broken = client.seat.watched.progress.refusal().filter(|_| failure.reason == Reason::RequestBodyBroken);
+            let broken = record.refusal().filter(|_| failure.reason == Reason::RequestBodyBroken);
             Err((record, broken.map_or_else(|| Refused { failure, detail, tries, fields: Fields::new() }, Refused::from).into()))
         }
     }

@@ -142,6 +142,8 @@ reasons! {
     EndpointProtocol = "endpoint_protocol", Endpoint, 502, "Endpoint sent an invalid response", "http_protocol_error", 14;
     /// The endpoint refused or failed the protocol switch.
     UpgradeFailed = "upgrade_failed", Endpoint, 502, "Protocol upgrade failed", "http_upgrade_failed", 14;
+    /// The endpoint's answer cannot follow the events that its client has already got.
+    NotEvents = "not_events", Endpoint, 502, "The endpoint's answer is no stream of events", "http_protocol_error", 14;
     /// No response head in time.
     FirstByteTimeout = "first_byte_timeout", Endpoint, 504, "Endpoint sent no response in time", "http_response_timeout", 4;
     /// The attempt took too long.

@@ -103,7 +103,7 @@ impl Download {
     /// Ends an answer that nobody will see, such as one that is tried again: the endpoint has answered, whatever is still to come.
     ///
     /// A short rest is read, so that the connection can serve again.
-    pub(super) fn discard(mut self) {
+    pub fn discard(mut self) {
         let Some(lease) = self.end_attempt(Outcome::Completed) else { return };
         tokio::task::spawn_local(async move {
             let mut left = DISCARDED;

@@ -21,6 +21,7 @@ mod forwarding;
 mod framing;
 mod grpc;
 mod health;
+mod heartbeats;
 mod hedges;
 mod hostile;
 mod http1;
