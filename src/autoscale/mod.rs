@@ -23,8 +23,8 @@ mod starts;
 mod turn;
 
 pub use decide::{
-    Clamp, Decision, Demand, Flow, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict, Vote,
-    Wanted, decide,
+    Clamp, Decision, Demand, Flow, Input, Limit, Look, Order, Ours, Outlook, Panicking, Reading, Replicas, State, Trigger, Verdict,
+    Vote, Wanted, decide,
 };
 pub use foresight::Foresight;
 pub use lead::{Deadline, Leadership, LeaseStanding};

@@ -1,7 +1,9 @@
 //! Replicas on this machine or engine, as endpoints.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use tokio::time::sleep;
 use tracing::warn;
 
 use super::merge::Found;
@@ -9,11 +11,18 @@ use super::watch::Sender;
 use crate::model::{Id, Target};
 use crate::platform::{Phase, Platforms, Replica};
 
+/// How long it takes until what runs the replicas is asked for again.
+const RETRY: Duration = Duration::from_secs(5);
+
 /// Follows the replicas of `pool` until it is dropped.
 pub(super) async fn follow(pool: Id, target: Target, platforms: Arc<Platforms>, sender: Sender) {
-    let local = match platforms.local(&pool, &target) {
-        Ok(local) => local,
-        Err(error) => return warn!(%pool, %error, "Replicas cannot be found."),
+    let local = loop {
+        match platforms.local(&pool, &target) {
+            Ok(local) => break local,
+            // Such as a folder that another Tidegate still holds, which is about to end.
+            Err(error) => warn!(%pool, %error, "Replicas cannot be found yet."),
+        }
+        sleep(RETRY).await;
     };
     let mut replicas = local.replicas();
     loop {
@@ -46,8 +55,6 @@ fn found(replicas: &[Replica]) -> Vec<Found> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::platform::Usage;
 
