@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::api::{Problem, Shared, read};
 use super::autoscale::OrderRequest;
 use super::duration;
-use super::handles::Control;
+use super::handles::{Control, Unknown};
 use crate::autoscale::Instruction;
 use crate::autoscale::PEERS_PAGE;
 
@@ -77,7 +77,8 @@ async fn decisions(State(control): Shared, Path(pool): Path<String>, Query(page)
 }
 
 async fn decision(State(control): Shared, Path((pool, id)): Path<(String, u64)>) -> Result<Response, Problem> {
-    Ok(Json(control.decision(&pool, id)?.await.map_err(|why| Problem::new(StatusCode::NOT_FOUND, why))?).into_response())
+    let found = control.decision(&pool, id)?.await.map_err(unreadable)?;
+    Ok(Json(found.ok_or(Unknown::Decision { pool, id })?).into_response())
 }
 
 async fn forecast(State(control): Shared, Path(pool): Path<String>) -> Result<Response, Problem> {
@@ -109,7 +110,14 @@ async fn scaling(State(control): Shared, Path(pool): Path<String>) -> Result<Res
 
 async fn give_order(State(control): Shared, Path(pool): Path<String>, request: Request) -> Result<Response, Problem> {
     // First, so that a wrong name is not hidden behind a wrong order.
-    control.scaling(&pool)?;
+    let standing = control.scaling(&pool)?;
+    if !standing.leads {
+        let leader = standing.leader.map_or_else(|| "another gateway".to_owned(), |leader| format!("{leader:?}"));
+        return Err(Problem::new(
+            StatusCode::CONFLICT,
+            format!("this gateway does not size pool {pool:?}: give the order to {leader}, which leads"),
+        ));
+    }
     let order: OrderRequest = read(request, OrderRequest::EXPECTED).await?;
     let order = order.check().map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     Ok(Json(control.order_scaling(&pool, Some(order))?).into_response())

@@ -118,7 +118,7 @@ pub trait Control: Send + Sync + 'static {
     fn decisions(&self, pool: &str, limit: usize, before: Option<u64>)
     -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown>;
     /// Returns a decision, and decides it again.
-    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<DecisionView, String>>, Unknown>;
+    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<Option<DecisionView>, String>>, Unknown>;
     /// Returns what is expected of a pool, and what was.
     fn forecast(&self, pool: &str) -> Result<ForecastView, Unknown>;
     /// Returns the signals of a pool over the last `minutes`.

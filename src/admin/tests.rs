@@ -231,8 +231,10 @@ impl Control for Arc<Fake> {
         Ok(Box::pin(async { Ok(Vec::new()) }))
     }
 
-    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<DecisionView, String>>, Unknown> {
-        Err(Unknown::Decision { pool: pool.to_owned(), id })
+    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<Option<DecisionView>, String>>, Unknown> {
+        self.pool(pool, 0)?;
+        let _ = id;
+        Ok(Box::pin(async { Ok(None) }))
     }
 
     fn forecast(&self, pool: &str) -> Result<ForecastView, Unknown> {

@@ -161,7 +161,7 @@ impl Control for Arc<Proxy> {
         self.decisions_about(pool, limit, before)
     }
 
-    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<DecisionView, String>>, Unknown> {
+    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<Option<DecisionView>, String>>, Unknown> {
         self.decision_again(pool, id)
     }
 

@@ -12,13 +12,17 @@ use crate::autoscale::{Entry, Records, replay};
 use crate::model::{Cost, Id};
 use crate::telemetry::history::{Column, History};
 
+/// How long history has a row for each minute.
+const MINUTES_ARE_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
+
 /// Reads something from the records on a thread that may block.
-fn reading<T: Send + 'static>(
+fn reading<T: Default + Send + 'static>(
     records: Option<Arc<Records>>,
     read: impl FnOnce(&Records) -> Result<T, String> + Send + 'static,
 ) -> Pending<Result<T, String>> {
     Box::pin(async move {
-        let records = records.ok_or("no pool has been sized yet")?;
+        // No pool has been sized yet.
+        let Some(records) = records else { return Ok(T::default()) };
         tokio::task::spawn_blocking(move || read(&records)).await.map_err(|error| error.to_string())?
     })
 }
@@ -35,14 +39,12 @@ impl Proxy {
         Ok(reading(self.autoscaler.records(), read))
     }
 
-    pub(super) fn decision_again(&self, pool: &str, id: u64) -> Result<Pending<Result<DecisionView, String>>, Unknown> {
+    pub(super) fn decision_again(&self, pool: &str, id: u64) -> Result<Pending<Result<Option<DecisionView>, String>>, Unknown> {
         let name = self.live_pool(pool)?.model.name.clone();
-        let unknown = Unknown::Decision { pool: pool.to_owned(), id };
         let read = move |records: &Records| {
             let found = records.ledger.entries(&name, 1, Some(id.saturating_add(1))).map_err(|error| error.to_string())?;
-            let entry = found.into_iter().find(|entry| entry.id == id).ok_or_else(|| unknown.to_string())?;
-            let difference = replay(&entry).err().map(|difference| difference.to_string());
-            Ok(DecisionView { entry, difference })
+            let entry = found.into_iter().find(|entry| entry.id == id);
+            Ok(entry.map(|entry| DecisionView { difference: replay(&entry).err().map(|difference| difference.to_string()), entry }))
         };
         Ok(reading(self.autoscaler.records(), read))
     }
@@ -79,7 +81,11 @@ impl Proxy {
         let pools = world.iter().flat_map(|world| world.pools.values());
         let sized: Vec<(Id, Option<Cost>)> =
             pools.filter_map(|pool| Some((pool.model.name.clone(), pool.model.autoscale.as_ref()?.cost.clone()))).collect();
-        reading(self.autoscaler.records(), move |records| report(records, &sized, window))
+        let reported = reading(self.autoscaler.records(), move |records| report(records, &sized, window).map(Some));
+        Box::pin(async move {
+            let nothing = || Report::of(&[], window, Timestamp::now().as_millisecond());
+            Ok(reported.await?.unwrap_or_else(nothing))
+        })
     }
 }
 
@@ -91,7 +97,9 @@ fn report(records: &Records, sized: &[(Id, Option<Cost>)], window: Duration) -> 
     let now_unix_ms = Timestamp::now().as_millisecond();
     let from_unix_ms = now_unix_ms.saturating_sub(i64::try_from(window.as_millis()).unwrap_or(i64::MAX));
     let minutes = from_unix_ms.div_euclid(60_000)..now_unix_ms.div_euclid(60_000) + 1;
-    let series = |history: &History, pool: &Id, column| history.series(pool, column, minutes.clone(), 1);
+    // Minutes are kept for eight days, five of them as one for five weeks.
+    let step = if window > MINUTES_ARE_KEPT { 5 } else { 1 };
+    let series = |history: &History, pool: &Id, column| history.series(pool, column, minutes.clone(), step);
     let gather = |(pool, cost): &(Id, Option<Cost>)| {
         let entries = records.ledger.since(pool, from_unix_ms).map_err(|error| error.to_string())?;
         let (ready, wanted) = (series(&records.history, pool, Column::Ready), series(&records.history, pool, Column::Wanted));

@@ -131,6 +131,7 @@ impl Autoscaler {
         self.lock().clear();
         let local = self.shop.tools.platforms.retain(|_| false);
         futures_util::future::join_all(local.iter().map(|local| local.close())).await;
+        self.shop.lead.release().await;
     }
 
     fn start(&self, pool: &Arc<LivePool>) -> Running {
@@ -177,7 +178,7 @@ async fn reach(live: &mut watch::Receiver<Arc<LivePool>>, shared: &Scaling, plat
             Ok(scaler) => return Some(scaler),
             Err(error) => shared.update(|standing| {
                 standing.mode = Some(autoscale.mode);
-                standing.error = Some(Trouble { kind: error.as_str(), detail: error.to_string(), times: 1 });
+                standing.error = Some(Trouble { while_doing: "reach", kind: error.as_str(), detail: error.to_string(), times: 1 });
             }),
         }
         // Cancel safe: nothing is lost of either.

@@ -16,6 +16,7 @@ pub(super) struct Starts {
     /// `None` for those that serve, or did.
     since: BTreeMap<Id, Option<Tick>>,
     typical: Option<f64>,
+    looked: Option<Tick>,
 }
 
 impl Starts {
@@ -28,12 +29,15 @@ impl Starts {
             if replica.phase != Phase::Ready {
                 continue;
             }
-            // One that serves when it is first seen has started before anybody looked.
-            if let Some(since) = since.take().filter(|_| !is_new) {
-                let took = now.since(since).as_secs_f64();
+            let Some(since) = since.take() else { continue };
+            // One that serves when it is first seen took no longer than it is old, if it has come since the last look; else nobody saw it start.
+            let is_young = self.looked.is_some_and(|looked| replica.age <= now.since(looked));
+            let took = if is_new { Some(replica.age).filter(|_| is_young) } else { Some(now.since(since)) };
+            if let Some(took) = took.map(|took| took.as_secs_f64()) {
                 self.typical = Some(self.typical.map_or(took, |typical| typical + NEWEST * (took - typical)));
             }
         }
+        self.looked = Some(now);
     }
 
     /// Returns the weighted mean of the last starts; `None` before the first.
@@ -52,7 +56,7 @@ mod tests {
             name: name.parse().unwrap(),
             address: None,
             phase: *phase,
-            age: Duration::ZERO,
+            age: Duration::from_millis(700),
             usage: Usage::default(),
         };
         let replicas: Vec<_> = replicas.iter().map(replica).collect();
@@ -70,6 +74,14 @@ mod tests {
         look(&mut starts, &[("a", Phase::Failed), ("b", Phase::Ready)], 12);
         look(&mut starts, &[("a", Phase::Ready), ("b", Phase::Ready)], 99);
         assert_eq!(starts.typical(), Some(Duration::from_secs(10)), "coming back is no start");
+    }
+
+    #[test]
+    fn a_start_between_two_looks_took_no_longer_than_the_replica_is_old() {
+        let mut starts = Starts::default();
+        look(&mut starts, &[], 0);
+        look(&mut starts, &[("a", Phase::Ready)], 1);
+        assert_eq!(starts.typical(), Some(Duration::from_millis(700)));
     }
 
     #[test]

@@ -29,6 +29,9 @@ use crate::registry::LivePool;
 /// How long a platform may take to answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// With less time than this, a leader that is about to lose its lease begins nothing.
+const SHORTEST: Duration = Duration::from_millis(500);
+
 /// How old what a platform said may be when somebody has just begun to wait.
 const RECENT: Duration = Duration::from_secs(2);
 
@@ -53,6 +56,8 @@ pub(super) struct Sizer {
     /// A scale-up whose replicas do not all serve yet: its number in the ledger, when it was decided, and how many are to serve.
     awaited: Option<(u64, Tick, u32)>,
     seen: Option<(Observed, Tick)>,
+    /// The decision that replicas now leave for.
+    leaving_id: Option<u64>,
     /// Requests that run on each endpoint at other gateways.
     elsewhere: BTreeMap<Id, u64>,
     is_complete: bool,
@@ -66,6 +71,17 @@ pub(super) struct Place {
     pub(super) shop: Arc<Shop>,
     pub(super) records: Arc<Records>,
     pub(super) foresight: Arc<Foresight>,
+}
+
+/// What the platform is asked for.
+struct Order {
+    from: u32,
+    count: u32,
+    moves: Moves,
+    /// The decision's number in the ledger.
+    id: u64,
+    /// How long it may take.
+    limit: Duration,
 }
 
 /// Which decisions are written down.
@@ -107,6 +123,7 @@ impl Sizer {
             state: State::default(),
             written: None,
             awaited: None,
+            leaving_id: None,
             seen: None,
             elsewhere: BTreeMap::new(),
             is_complete: true,
@@ -133,7 +150,7 @@ impl Sizer {
         let observed = self.observe(cue).await;
         let now = clock::now();
         if let Err(error) = &observed {
-            self.note(error);
+            self.note(error, "observe");
         }
         let observation = self.look(now);
         // A platform that does not answer does not keep anybody from deciding: what it said last counts, and nothing is done.
@@ -147,23 +164,39 @@ impl Sizer {
         let (decision, state) = decide(&self.terms, &input, &before);
         self.sample(&input, observation, &decision);
         self.publish(settings, &seen, &input, &decision);
-        let acts = settings.mode == ScaleMode::Act && observed.is_ok() && leads.is_some_and(|until| until.outlasts(now, PATIENCE));
-        self.state = if acts { state } else { unacted(&before, state) };
-        if !acts {
+        let left = leads.map(|until| until.left(now).unwrap_or(PATIENCE).min(PATIENCE));
+        let Some(limit) = left.filter(|limit| settings.mode == ScaleMode::Act && observed.is_ok() && *limit >= SHORTEST) else {
+            self.state = unacted(&before, state);
             self.stay();
-            self.write(settings, input, &before, &decision, Writing::News);
+            // What a follower would do is not what is done.
+            if leads.is_some() {
+                self.write(settings, input, &before, &decision, Writing::News);
+            }
             return;
-        }
+        };
+        self.state = state;
         let moves = self.step(settings, &seen, &decision, now);
         let draining = u32::try_from(self.retreat.draining().count()).unwrap_or(u32::MAX);
         let count = decision.to.saturating_add(draining);
         self.follow_up(&seen, now);
+        let begins_to_drain = !moves.drain.is_empty();
         if count == seen.desired && moves.release.is_empty() {
-            self.write(settings, input, &before, &decision, Writing::News);
+            let writing = if begins_to_drain { Writing::Always } else { Writing::News };
+            let id = self.write(settings, input, &before, &decision, writing);
+            if begins_to_drain {
+                self.leaving_id = Some(id);
+            }
             return;
         }
-        let id = self.write(settings, input, &before, &decision, Writing::Always);
-        if !self.call(seen.desired, count, moves, &decision, id).await {
+        // Those that leave now do so by a decision that was written down when they began to run empty.
+        let id = match self.leaving_id.filter(|_| decision.to == decision.from && count < seen.desired) {
+            Some(id) => id,
+            None => self.write(settings, input, &before, &decision, Writing::Always),
+        };
+        if begins_to_drain {
+            self.leaving_id = Some(id);
+        }
+        if !self.call(Order { from: seen.desired, count, moves, id, limit }, &decision).await {
             self.state = unacted(&before, std::mem::take(&mut self.state));
         }
     }
@@ -181,6 +214,10 @@ impl Sizer {
         }
         let observed = timeout(PATIENCE, self.scaler.observe()).await.unwrap_or_else(|_| Err(late()))?;
         let now = clock::now();
+        self.shared.update(|standing| {
+            // It answers again; what it refuses to do is another matter.
+            standing.error.take_if(|trouble| trouble.while_doing == "observe");
+        });
         self.starts.follow(&observed.replicas, now);
         self.seen = Some((observed, now));
         Ok(())
@@ -309,11 +346,12 @@ impl Sizer {
     }
 
     /// Asks the platform for `count` replicas, and tells whether it takes that.
-    async fn call(&mut self, from: u32, count: u32, moves: Moves, decision: &Decision, id: u64) -> bool {
+    async fn call(&mut self, order: Order, decision: &Decision) -> bool {
+        let Order { from, count, moves, id, limit } = order;
         info!(pool = %self.live.model.name, from, to = count, leaving = ?moves.release, reason = decision.reason, "Scaling.");
         let began = clock::now();
         let call = self.scaler.scale_to(count, moves.release.clone());
-        let result = timeout(PATIENCE, call).await.unwrap_or_else(|_| Err(late()));
+        let result = timeout(limit, call).await.unwrap_or_else(|_| Err(late()));
         let upshot = match &result {
             Ok(()) => Upshot::Done,
             Err(error) => Upshot::Failed { error: error.as_str().to_owned(), text: error.to_string() },
@@ -331,7 +369,7 @@ impl Sizer {
             Err(error) => {
                 self.retreat.keep(&moves.release);
                 self.shared.update(|standing| standing.counts.failed_total += 1);
-                self.note(error);
+                self.note(error, "scale");
             }
         }
         if result.is_ok() && count > from {
@@ -407,7 +445,7 @@ impl Sizer {
         }
     }
 
-    fn note(&self, error: &ScaleError) {
+    fn note(&self, error: &ScaleError, while_doing: &'static str) {
         let detail = error.to_string();
         self.shared.update(|standing| {
             let times = standing.error.as_ref().filter(|trouble| trouble.kind == error.as_str()).map_or(0, |trouble| trouble.times);
@@ -415,7 +453,7 @@ impl Sizer {
             if times == 0 {
                 warn!(pool = %self.live.model.name, error = detail, "The platform does not do what it was asked for.");
             }
-            standing.error = Some(Trouble { kind: error.as_str(), detail, times: times.saturating_add(1) });
+            standing.error = Some(Trouble { while_doing, kind: error.as_str(), detail, times: times.saturating_add(1) });
         });
     }
 }

@@ -343,8 +343,8 @@ impl Default for ScaleDown {
         Self {
             cooldown: Duration::from_secs(60),
             max_step: None,
-            stabilization: Duration::from_secs(300),
-            sustained: Duration::from_secs(300),
+            stabilization: Duration::from_secs(600),
+            sustained: Duration::from_secs(600),
         }
     }
 }

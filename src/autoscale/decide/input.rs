@@ -67,6 +67,13 @@ pub struct Flow {
     pub startup: f64,
 }
 
+impl Flow {
+    /// Tells whether it can be computed with.
+    pub(super) fn is_finite(&self) -> bool {
+        [self.rate, self.service, self.startup].iter().all(|value| value.is_finite())
+    }
+}
+
 /// What one policy sees.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Reading {

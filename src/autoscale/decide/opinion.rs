@@ -17,6 +17,9 @@ const EPSILON: f64 = 1e-6;
 /// The shortest time in which a backlog is to be gone, in seconds: sooner, a decision would not have been made.
 const MIN_CLEARING: f64 = 1.0;
 
+/// The longest time in which a backlog is to be gone, in seconds, however slowly replicas start: half of what a request may wait by default.
+const MAX_CLEARING: f64 = 15.0;
+
 /// What a policy says.
 #[derive(Clone, Debug)]
 pub(super) struct Opinion<'a> {
@@ -96,17 +99,18 @@ impl<'a> View<'a> {
     ///
     /// Who waits while ordered replicas start is counted in the concurrency, every moment more of them; but they need no slot of their own each, only to be
     /// served in time. Those that come keep rate times service busy (Little, "A proof for the queuing formula L = λW", 1961); a backlog is to be gone in the
-    /// time that a replica which is ordered now takes to serve, or in which a request runs, if that is longer.
+    /// time that a replica which is ordered now takes to serve, but within [`MAX_CLEARING`], or in which a request runs, if that is longer.
     fn tempered(self, rule: &ScaleRule, value: f64) -> f64 {
         let ScaleRule::Target { meter, .. } = rule else { return value };
         let (demand, is_mean) = (&self.input.demand, meter.aggregation == Aggregation::Average);
-        let Some(Flow { rate, service, startup }) = demand.flow.filter(|_| is_mean && meter.signal == Signal::Concurrency) else {
+        let flow = demand.flow.filter(|flow| is_mean && meter.signal == Signal::Concurrency && flow.is_finite());
+        let Some(Flow { rate, service, startup }) = flow else {
             return value;
         };
-        let clearing = startup.max(service).max(MIN_CLEARING);
+        let clearing = startup.clamp(MIN_CLEARING, MAX_CLEARING).max(service);
         let running = (demand.in_flight as f64).max(rate * service);
         let bound = running + demand.queued as f64 * service / clearing;
-        if bound.is_finite() { value.min(bound) } else { value }
+        value.min(bound)
     }
 
     /// Tells whether nothing could be measured, so that what is read, or is not, says nothing.

@@ -132,7 +132,7 @@ impl Leadership {
     }
 
     /// Stops to lead and gives the lease back, so that another takes over at once; call it when nothing that this gateway does is under way.
-    pub async fn close(self) {
+    pub async fn release(&self) {
         let Some(candidate) = &self.candidate else { return };
         candidate.task.abort();
         candidate.shared.release().await;

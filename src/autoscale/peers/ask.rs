@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::letter::{Instruction, Report};
 use super::sum::{Others, Sum};
@@ -37,6 +38,8 @@ pub struct Peers {
     token: Option<Secret>,
     lookup: Lookup,
     heard: Mutex<BTreeMap<Id, Others>>,
+    /// Whether everybody whom the service names answered in the last round.
+    is_whole: AtomicBool,
 }
 
 impl fmt::Debug for Peers {
@@ -48,29 +51,40 @@ impl fmt::Debug for Peers {
 impl Peers {
     /// Peers whose admin servers are behind the name and port of `service`, and take `token`.
     pub fn new(identity: String, service: (String, u16), token: Option<Secret>, lookup: Lookup) -> Self {
-        Self { identity, service, token, lookup, heard: Mutex::default() }
+        Self { identity, service, token, lookup, heard: Mutex::default(), is_whole: AtomicBool::new(false) }
     }
 
     /// Tells every peer `instruction`, and keeps what they answer of `pools`. Never fails: who does not answer is missed by [`Others`].
     pub async fn ask(&self, instruction: &Instruction, pools: &[Id]) {
         let addresses = match (self.lookup)(&self.service.0).await {
             Ok(addresses) => addresses,
-            Err(error) => return debug!(service = self.service.0, %error, "Peers cannot be found."),
+            Err(error) => {
+                self.is_whole.store(false, Relaxed);
+                return debug!(service = self.service.0, %error, "Peers cannot be found.");
+            }
         };
         let Ok(letter) = serde_json::to_vec(instruction) else { return };
         let asked = addresses.iter().map(|ip| self.ask_one(SocketAddr::new(*ip, self.service.1), letter.clone()));
+        let mut is_whole = true;
         for answer in join_all(asked).await {
             match answer {
                 Ok(report) if report.gateway == self.identity => {}
                 Ok(report) => self.hear(&report, pools, clock::now()),
-                Err(error) => debug!(error, "A peer does not answer."),
+                Err(error) => {
+                    is_whole = false;
+                    debug!(error, "A peer does not answer.");
+                }
             }
+        }
+        if self.is_whole.swap(is_whole, Relaxed) && !is_whole {
+            warn!(service = self.service.0, "Not every gateway answers: shared pools do not shrink until all of them do.");
         }
     }
 
     /// Adds up what this gateway and its peers see of `pool`.
     pub fn add_to(&self, pool: &Id, own: &Observation, now: Tick) -> Sum {
-        self.lock().entry(pool.clone()).or_default().add_to(own, now)
+        let sum = self.lock().entry(pool.clone()).or_default().add_to(own, now);
+        Sum { is_complete: sum.is_complete && self.is_whole.load(Relaxed), ..sum }
     }
 
     async fn ask_one(&self, address: SocketAddr, letter: Vec<u8>) -> Result<Report, String> {

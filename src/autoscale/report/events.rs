@@ -216,10 +216,11 @@ fn one_policy(name: &Id, evidence: &Evidence<'_>, events: &[Event<'_>], span: Sp
     let mine = || events.iter().filter(|event| policy(&event.entry.decision.trigger) == Some(name));
     let count = |way| u32::try_from(mine().filter(|event| event.way == way).count()).unwrap_or(u32::MAX);
     let (mut judged, mut effective, mut in_vain) = (0, 0, 0);
-    for effect in mine().filter_map(|event| effect(event, name, evidence, span.until)) {
+    for (way, effect) in mine().filter_map(|event| Some((event.way, effect(event, name, evidence, span.until)?))) {
         judged += 1;
         effective += u32::from(effect == Effect::Helped);
-        in_vain += u32::from(effect == Effect::InVain);
+        // A scale-down that is undone was too early; that says nothing of what the signal depends on.
+        in_vain += u32::from(effect == Effect::InVain && way == Way::Up);
     }
     let effectiveness = (judged > 0).then(|| f64::from(effective) / f64::from(judged));
     let mut verdicts = evidence.inside(span).filter_map(|entry| verdict(entry, name));

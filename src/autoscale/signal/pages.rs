@@ -69,7 +69,8 @@ pub(in crate::autoscale) async fn fetch(signals: &[Signal], pool: &LivePool, loo
     figures
 }
 
-/// Adds up what the pages of the endpoints that serve say of `names`; a name that no page has is absent.
+/// Adds up what the pages of the endpoints that serve say of `names`; a name that no page has is absent, and every name when a page cannot be read: a part
+/// of a sum would look like less to do.
 async fn sums(names: &[&str], pool: &LivePool, lookup: &Lookup) -> BTreeMap<String, f64> {
     let members = pool.members.load_full();
     let serving = members.set.endpoints().iter().zip(&members.targets).filter(|(endpoint, _)| endpoint.is_eligible());
@@ -86,8 +87,14 @@ async fn sums(names: &[&str], pool: &LivePool, lookup: &Lookup) -> BTreeMap<Stri
     for page in join_all(asked).await {
         match page {
             Ok(answer) if answer.head.status.is_success() => add(&mut sums, &answer.body, names),
-            Ok(answer) => debug!(status = %answer.head.status, "A page of an endpoint cannot be read."),
-            Err(error) => debug!(error, "A page of an endpoint cannot be read."),
+            Ok(answer) => {
+                debug!(status = %answer.head.status, "A page of an endpoint cannot be read.");
+                return BTreeMap::new();
+            }
+            Err(error) => {
+                debug!(error, "A page of an endpoint cannot be read.");
+                return BTreeMap::new();
+            }
         }
     }
     sums

@@ -33,6 +33,9 @@ fn peers(file: &File, cluster: &At<Cluster>, report: &mut Report<'_>) {
     if !report.has_key(cluster.id, "lease") {
         report.warn(peers.id, "without `lease` every gateway leads, and scales as if it were alone");
     }
+    if file.admin.token.is_none() {
+        report.warn(peers.id, "without `admin.token` the peers refuse to answer each other, and shared pools never shrink");
+    }
     let scales_pods = file.pools.0.iter().any(|(_, pool)| {
         let autoscale = pool.autoscale.as_ref().and_then(OrNone::as_option);
         autoscale.is_some_and(|autoscale| autoscale.value.target.value.kubernetes.is_some())

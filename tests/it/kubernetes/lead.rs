@@ -66,7 +66,7 @@ async fn a_lease_that_is_given_back_is_taken_within_a_turn() {
     until_acts(&first).await;
     let second = stand(&fake, "b");
     sleep(Duration::from_secs(5)).await;
-    first.close().await;
+    first.release().await;
     let took = until_acts(&second).await;
     assert!(took <= Duration::from_millis(2100), "{took:?}");
     assert_eq!(second.standing().unwrap().transitions, 2 - 1);
@@ -79,7 +79,7 @@ async fn one_that_does_not_lead_gives_nothing_back() {
     until_acts(&first).await;
     let second = stand(&fake, "b");
     sleep(Duration::from_secs(5)).await;
-    second.close().await;
+    second.release().await;
     assert!(acts(&first));
     sleep(Duration::from_secs(5)).await;
     assert!(acts(&first));
@@ -114,7 +114,7 @@ async fn a_deadline_says_which_calls_are_over_in_time() {
     let always = Leadership::always();
     assert!(always.may_act(clock::now()).unwrap().outlasts(clock::now(), Duration::MAX));
     assert_eq!(always.standing(), None);
-    always.close().await;
+    always.release().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -163,6 +163,6 @@ async fn these_permissions_are_enough() {
     until_acts(&leader).await;
     sleep(Duration::from_secs(5)).await;
     assert!(acts(&leader));
-    leader.close().await;
+    leader.release().await;
     assert!(until_acts(&stand(&fake, "b")).await < Duration::from_secs(1));
 }
