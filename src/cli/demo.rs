@@ -61,7 +61,7 @@ pub(super) fn run(arguments: &args::Demo) -> anyhow::Result<()> {
     };
     let source = app::Source::Text { text: settings.text()?, base_dir: PathBuf::from(".") };
     let places: Vec<Place> = agents.iter().map(Place::of).collect();
-    let plan = arguments.load.then(|| Plan { min_replicas: arguments.min, lasts: arguments.lasts, seed: arguments.seed });
+    let plan = arguments.load.then_some(Plan { min_replicas: arguments.min, lasts: arguments.lasts, seed: arguments.seed });
     let (sender, loads) = mpsc::channel();
     let on_ready = move |addresses: &app::Addresses| {
         if let Some(load) = begin(Guide::new(addresses, places), plan) {
