@@ -159,7 +159,7 @@ impl Sizer {
         let count = decision.to.saturating_add(draining);
         self.follow_up(&seen, now);
         if count == seen.desired && moves.release.is_empty() {
-            self.write(settings, input, &before, &decision, Writing::News);
+            self.write_moves(settings, input, &before, &decision, &moves);
             return;
         }
         let id = self.write(settings, input, &before, &decision, Writing::Always);
@@ -253,6 +253,16 @@ impl Sizer {
         if let Some((minute, row)) = self.sampler.take(minute, observation, input.replicas, decision.wanted) {
             self.records.history.record(&self.live.model.name, minute, &row);
         }
+    }
+
+    /// Writes a decision down that needs no call to the platform. Who leaves or comes back does so from now on, so it is carried out.
+    fn write_moves(&mut self, settings: &Autoscale, input: Input, before: &State, decision: &Decision, moves: &Moves) {
+        if moves.drain.is_empty() && moves.undrain.is_empty() {
+            self.write(settings, input, before, decision, Writing::News);
+            return;
+        }
+        let id = self.write(settings, input, before, decision, Writing::Always);
+        self.records.ledger.carried(id, Upshot::Done, Timestamp::now().as_millisecond());
     }
 
     /// Writes a decision down, and returns its number; what is no news is not written unless the platform is about to be called.
