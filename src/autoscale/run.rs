@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::foresight::Foresight;
 use super::lead::LeaseStanding;
@@ -23,7 +23,7 @@ use crate::registry::{LivePool, World};
 /// How long it takes until a platform that cannot even be addressed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The shortest time between two turns: a storm of waiting requests is one piece of news.
+/// The shortest time between two turns for the same kind of news: a storm of waiting requests is one piece of it.
 const BREATH: Duration = Duration::from_millis(50);
 
 /// How often it is looked whether the replicas of a pool that has left are empty.
@@ -238,10 +238,16 @@ async fn keep_sizing(
 ) -> bool {
     let mut ticks = ticks(settings.terms.interval);
     let mut cue = Cue::Look;
+    // When news of the platform and of operators counts again, and when that somebody waits does: whoever comes just after an ordinary turn must not
+    // wait for the next one.
+    let mut rested = Instant::now();
+    let mut heard = rested;
     loop {
-        let began = Instant::now();
+        match cue {
+            Cue::Look => rested = Instant::now() + BREATH,
+            Cue::Waiting => heard = Instant::now() + BREATH,
+        }
         sizer.turn(&settings, cue).await;
-        tokio::time::sleep_until(began + BREATH).await;
         let (queue, scaler) = (sizer.live.queue.begun().clone(), sizer.scaler.clone());
         // Cancel safe, all: a permit, a version or a tick that came stays noted.
         cue = tokio::select! {
@@ -259,12 +265,18 @@ async fn keep_sizing(
                 }
                 Cue::Look
             }
-            () = queue.notified() => Cue::Waiting,
-            () = scaler.changed() => Cue::Look,
-            () = shared.wake.notified() => Cue::Look,
+            () = later(heard, queue.notified()) => Cue::Waiting,
+            () = later(rested, scaler.changed()) => Cue::Look,
+            () = later(rested, shared.wake.notified()) => Cue::Look,
             _ = ticks.tick() => Cue::Look,
         };
     }
+}
+
+/// Waits for news, which is not looked at before `at`; cancel safe where `news` is before it was polled.
+async fn later(at: Instant, news: impl Future<Output = ()>) {
+    sleep_until(at).await;
+    news.await;
 }
 
 /// Reads what an earlier run has written down of the forecasts of a pool.
