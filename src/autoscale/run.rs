@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::foresight::Foresight;
 use super::lead::LeaseStanding;
@@ -23,14 +23,24 @@ use crate::registry::{LivePool, World};
 /// How long it takes until a platform that cannot even be addressed is tried again.
 const RETRY: Duration = Duration::from_secs(10);
 
-/// The shortest time between two turns: a storm of waiting requests is one piece of news.
+/// The shortest time between two turns for the same kind of news: a storm of waiting requests is one piece of it.
 const BREATH: Duration = Duration::from_millis(50);
+
+/// How often it is looked whether the replicas of a pool that has left are empty.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// Looks that must find them empty: a worker may just have picked one when the pool left.
+const EMPTY_LOOKS: u32 = 2;
 
 /// Sizes the pools of the present world.
 pub struct Autoscaler {
     shop: Arc<Shop>,
     loops: Mutex<BTreeMap<Id, Running>>,
+    here: Here,
 }
+
+/// The pools of the present world whose replicas are on this machine or engine.
+type Here = Arc<Mutex<BTreeMap<Id, Arc<LivePool>>>>;
 
 /// The loop of one pool; it ends when the sender goes.
 struct Running {
@@ -47,7 +57,7 @@ impl fmt::Debug for Autoscaler {
 impl Autoscaler {
     /// Sizes nothing yet. To be called on the control runtime.
     pub fn new(tools: Tools) -> Arc<Self> {
-        let autoscaler = Arc::new(Self { shop: Arc::new(Shop::open(tools)), loops: Mutex::default() });
+        let autoscaler = Arc::new(Self { shop: Arc::new(Shop::open(tools)), loops: Mutex::default(), here: Here::default() });
         if autoscaler.shop.peers.is_some() {
             tokio::spawn(rounds::make(Arc::downgrade(&autoscaler)));
         }
@@ -75,9 +85,12 @@ impl Autoscaler {
         }
         drop(loops);
         let is_here = |pool: &LivePool| pool.model.discovery == Some(Discovery::Replicas);
-        for gone in self.shop.tools.platforms.retain(|name| world.pools.get(name).is_some_and(|pool| is_here(pool))) {
-            // Ends by itself: a replica has a grace, and then none.
-            tokio::spawn(async move { gone.disband().await });
+        let here = world.pools.iter().filter(|(_, pool)| is_here(pool)).map(|(name, pool)| (name.clone(), pool.clone()));
+        let here: BTreeMap<Id, Arc<LivePool>> = here.collect();
+        let before = std::mem::replace(&mut *lock(&self.here), here.clone());
+        for (name, pool) in before.into_iter().filter(|(name, _)| !here.contains_key(name)) {
+            // Ends by itself: what runs has its time, a replica a grace, and then none.
+            tokio::spawn(retire(name, pool, self.shop.clone(), self.here.clone()));
         }
     }
 
@@ -144,8 +157,38 @@ impl Autoscaler {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Running>> {
-        // Entries are put in and taken out whole.
-        self.loops.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.loops)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Entries are put in and taken out whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Ends the replicas of a pool that has none here any more, once nothing runs on them or their time to run empty is over; a pool that has come back
+/// meanwhile keeps them.
+async fn retire(name: Id, pool: Arc<LivePool>, shop: Arc<Shop>, here: Here) {
+    let patience = pool.model.autoscale.as_ref().map_or(Duration::ZERO, |autoscale| autoscale.drain_timeout);
+    // Late is a reason too.
+    let _ = timeout(patience, empty(&pool)).await;
+    let gone = {
+        let here = lock(&here);
+        shop.tools.platforms.retain(|known| *known != name || here.contains_key(&name))
+    };
+    for gone in gone {
+        gone.disband().await;
+    }
+}
+
+/// Waits until nothing runs on the members of a pool that gets no more requests.
+async fn empty(pool: &LivePool) {
+    let members = pool.members.load_full();
+    let mut empty_looks = 0;
+    while empty_looks < EMPTY_LOOKS {
+        sleep(LOOK).await;
+        let is_empty = members.set.endpoints().iter().all(|endpoint| endpoint.vitals().in_flight() == 0);
+        empty_looks = if is_empty { empty_looks + 1 } else { 0 };
     }
 }
 
@@ -198,10 +241,16 @@ async fn keep_sizing(
 ) -> bool {
     let mut ticks = ticks(settings.terms.interval);
     let mut cue = Cue::Look;
+    // When news of the platform and of operators counts again, and when that somebody waits does: whoever comes just after an ordinary turn must not
+    // wait for the next one.
+    let mut rested = Instant::now();
+    let mut heard = rested;
     loop {
-        let began = Instant::now();
+        match cue {
+            Cue::Look => rested = Instant::now() + BREATH,
+            Cue::Waiting => heard = Instant::now() + BREATH,
+        }
         sizer.turn(&settings, cue).await;
-        tokio::time::sleep_until(began + BREATH).await;
         let (queue, scaler) = (sizer.live.queue.begun().clone(), sizer.scaler.clone());
         // Cancel safe, all: a permit, a version or a tick that came stays noted.
         cue = tokio::select! {
@@ -219,12 +268,18 @@ async fn keep_sizing(
                 }
                 Cue::Look
             }
-            () = queue.notified() => Cue::Waiting,
-            () = scaler.changed() => Cue::Look,
-            () = shared.wake.notified() => Cue::Look,
+            () = later(heard, queue.notified()) => Cue::Waiting,
+            () = later(rested, scaler.changed()) => Cue::Look,
+            () = later(rested, shared.wake.notified()) => Cue::Look,
             _ = ticks.tick() => Cue::Look,
         };
     }
+}
+
+/// Waits for news, which is not looked at before `at`; cancel safe where `news` is before it was polled.
+async fn later(at: Instant, news: impl Future<Output = ()>) {
+    sleep_until(at).await;
+    news.await;
 }
 
 /// Reads what an earlier run has written down of the forecasts of a pool.

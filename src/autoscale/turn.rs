@@ -56,8 +56,6 @@ pub(super) struct Sizer {
     /// A scale-up whose replicas do not all serve yet: its number in the ledger, when it was decided, and how many are to serve.
     awaited: Option<(u64, Tick, u32)>,
     seen: Option<(Observed, Tick)>,
-    /// The decision that replicas now leave for.
-    leaving_id: Option<u64>,
     /// Requests that run on each endpoint at other gateways.
     elsewhere: BTreeMap<Id, u64>,
     is_complete: bool,
@@ -123,7 +121,6 @@ impl Sizer {
             state: State::default(),
             written: None,
             awaited: None,
-            leaving_id: None,
             seen: None,
             elsewhere: BTreeMap::new(),
             is_complete: true,
@@ -179,23 +176,11 @@ impl Sizer {
         let draining = u32::try_from(self.retreat.draining().count()).unwrap_or(u32::MAX);
         let count = decision.to.saturating_add(draining);
         self.follow_up(&seen, now);
-        let begins_to_drain = !moves.drain.is_empty();
         if count == seen.desired && moves.release.is_empty() {
-            let writing = if begins_to_drain { Writing::Always } else { Writing::News };
-            let id = self.write(settings, input, &before, &decision, writing);
-            if begins_to_drain {
-                self.leaving_id = Some(id);
-            }
+            self.write_moves(settings, input, &before, &decision, &moves);
             return;
         }
-        // Those that leave now do so by a decision that was written down when they began to run empty.
-        let id = match self.leaving_id.filter(|_| decision.to == decision.from && count < seen.desired) {
-            Some(id) => id,
-            None => self.write(settings, input, &before, &decision, Writing::Always),
-        };
-        if begins_to_drain {
-            self.leaving_id = Some(id);
-        }
+        let id = self.write(settings, input, &before, &decision, Writing::Always);
         if !self.call(Order { from: seen.desired, count, moves, id, limit }, &decision).await {
             self.state = unacted(&before, std::mem::take(&mut self.state));
         }
@@ -301,6 +286,16 @@ impl Sizer {
         if let Some((minute, row)) = self.sampler.take(minute, observation, input.replicas, decision.wanted) {
             self.records.history.record(&self.live.model.name, minute, &row);
         }
+    }
+
+    /// Writes a decision down that needs no call to the platform. Who leaves or comes back does so from now on, so it is carried out.
+    fn write_moves(&mut self, settings: &Autoscale, input: Input, before: &State, decision: &Decision, moves: &Moves) {
+        if moves.drain.is_empty() && moves.undrain.is_empty() {
+            self.write(settings, input, before, decision, Writing::News);
+            return;
+        }
+        let id = self.write(settings, input, before, decision, Writing::Always);
+        self.records.ledger.carried(id, Upshot::Done, Timestamp::now().as_millisecond());
     }
 
     /// Writes a decision down, and returns its number; what is no news is not written unless the platform is about to be called.

@@ -37,6 +37,7 @@ mod rates;
 mod reload;
 mod retries;
 mod routes;
+mod sizing;
 mod sluggish;
 mod smoke;
 mod sockets;
