@@ -115,7 +115,8 @@ pub trait Control: Send + Sync + 'static {
     /// Returns how the sizing of every pool stands, and who leads.
     fn autoscaler(&self) -> AutoscalerView;
     /// Returns decisions about a pool below a number, or the last ones, from the last one back.
-    fn decisions(&self, pool: &str, limit: usize, before: Option<u64>) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown>;
+    fn decisions(&self, pool: &str, limit: usize, before: Option<u64>)
+    -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown>;
     /// Returns a decision, and decides it again.
     fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<DecisionView, String>>, Unknown>;
     /// Returns what is expected of a pool, and what was.

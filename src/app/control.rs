@@ -6,8 +6,8 @@ use std::time::Duration;
 use tracing::{info, warn};
 
 use crate::admin::{
-    AutoscalerView, BulkheadView, CHECKS, ConfigView, Control, DecisionView, EndpointView, ForecastView, HistoryView, ListenerView, OverloadView, Pending, PoolSummary, PoolView, Readiness,
-    ReloadFailure, RouteView, ScalingView, Status, Unknown, effective,
+    AutoscalerView, BulkheadView, CHECKS, ConfigView, Control, DecisionView, EndpointView, ForecastView, HistoryView, ListenerView,
+    OverloadView, Pending, PoolSummary, PoolView, Readiness, ReloadFailure, RouteView, ScalingView, Status, Unknown, effective,
 };
 use crate::autoscale::{Entry, Instruction, Order, PeerReport, report};
 use crate::endpoint::Cause;
@@ -152,7 +152,12 @@ impl Control for Arc<Proxy> {
         self.autoscaler_view()
     }
 
-    fn decisions(&self, pool: &str, limit: usize, before: Option<u64>) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown> {
+    fn decisions(
+        &self,
+        pool: &str,
+        limit: usize,
+        before: Option<u64>,
+    ) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown> {
         self.decisions_about(pool, limit, before)
     }
 

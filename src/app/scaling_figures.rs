@@ -14,17 +14,18 @@ const LEADS: Family = gauge("tidegate_autoscale_leader", "Whether this gateway a
 const SCALINGS: Family = counter("tidegate_autoscale_scalings_total", "Calls that changed the number of replicas, by direction.");
 const SIGNAL: Family =
     gauge("tidegate_autoscale_signal", "What a policy sees over its window, in base units; absent without fresh data.");
-const POLICY_WANTS: Family = gauge("tidegate_autoscale_policy_replicas", "Replicas that a policy wants; absent when it has no say.");
+const POLICY_WANTS: Family =
+    gauge("tidegate_autoscale_policy_replicas", "Replicas that a policy wants; absent when it has no say.");
 const MISSING: Family = gauge("tidegate_autoscale_signal_missing", "Whether a policy has no fresh data: 1 or 0.");
 const STARTUP: Family =
     gauge("tidegate_autoscale_startup_seconds", "Measured time until a replica serves; absent before the first start.");
-const TROUBLE: Family = gauge("tidegate_autoscale_platform_errors", "Refusals of the platform in a row; 0 when it does what it is told.");
+const TROUBLE: Family =
+    gauge("tidegate_autoscale_platform_errors", "Refusals of the platform in a row; 0 when it does what it is told.");
 const FORECAST: Family = gauge(
     "tidegate_autoscale_forecast",
     "What is expected of a signal for the step of five minutes that is next, in base units; absent without a forecast.",
 );
-const FORECAST_UPPER: Family =
-    gauge("tidegate_autoscale_forecast_upper", "The quantile that is prepared for, of the same step.");
+const FORECAST_UPPER: Family = gauge("tidegate_autoscale_forecast_upper", "The quantile that is prepared for, of the same step.");
 const FORECAST_CONFIDENCE: Family = gauge("tidegate_autoscale_forecast_confidence", "How far a forecast can be trusted, a ratio.");
 const FORECAST_ERROR: Family =
     gauge("tidegate_autoscale_forecast_error", "Mean absolute error of a forecast in its back-test, in units of the signal.");
@@ -93,7 +94,9 @@ fn replicas(pools: &[(&str, Standing)], text: &mut Text) {
 
 fn policies(pools: &[(&str, Standing)], text: &mut Text) {
     let verdicts = || {
-        pools.iter().flat_map(|(pool, standing)| standing.decision.iter().flat_map(move |decision| decision.verdicts.iter().map(move |verdict| (*pool, verdict))))
+        pools.iter().flat_map(|(pool, standing)| {
+            standing.decision.iter().flat_map(move |decision| decision.verdicts.iter().map(move |verdict| (*pool, verdict)))
+        })
     };
     text.family(SIGNAL);
     for (pool, verdict) in verdicts() {

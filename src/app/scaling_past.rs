@@ -77,9 +77,8 @@ impl Proxy {
     pub(super) fn report_on_scaling(&self, window: Duration) -> Pending<Result<Report, String>> {
         let world = self.services.registry.world();
         let pools = world.iter().flat_map(|world| world.pools.values());
-        let sized: Vec<(Id, Option<Cost>)> = pools
-            .filter_map(|pool| Some((pool.model.name.clone(), pool.model.autoscale.as_ref()?.cost.clone())))
-            .collect();
+        let sized: Vec<(Id, Option<Cost>)> =
+            pools.filter_map(|pool| Some((pool.model.name.clone(), pool.model.autoscale.as_ref()?.cost.clone()))).collect();
         reading(self.autoscaler.records(), move |records| report(records, &sized, window))
     }
 }

@@ -422,8 +422,7 @@ impl Sizer {
             let endpoint = members.set.get(&replica.name);
             Candidate {
                 name: replica.name.clone(),
-                in_flight: endpoint.map_or(0, |endpoint| u64::from(endpoint.vitals().in_flight()))
-                    + self.elsewhere(&replica.name),
+                in_flight: endpoint.map_or(0, |endpoint| u64::from(endpoint.vitals().in_flight())) + self.elsewhere(&replica.name),
                 serves: replica.phase == Phase::Ready,
                 last_used_ms: endpoint.map_or(0, |endpoint| self.collector.used_ms(endpoint.serial())),
                 age_ms: millis(replica.age),
