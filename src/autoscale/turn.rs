@@ -163,6 +163,9 @@ impl Sizer {
             if leads.is_some() {
                 self.stay();
             }
+            if observed.is_ok() {
+                self.forgive();
+            }
             self.write(settings, input, &before, &decision, Writing::News);
             return;
         }
@@ -171,6 +174,7 @@ impl Sizer {
         let count = decision.to.saturating_add(draining);
         self.follow_up(&seen, now);
         if count == seen.desired && moves.release.is_empty() {
+            self.forgive();
             self.write(settings, input, &before, &decision, Writing::News);
             return;
         }
@@ -444,6 +448,11 @@ impl Sizer {
         for endpoint in self.live.members.load().set.endpoints() {
             endpoint.state.set(Cause::Draining, is_draining(&endpoint.spec.id));
         }
+    }
+
+    /// The platform answers, and nothing is asked of it: what it refused before is past.
+    fn forgive(&self) {
+        self.shared.update(|standing| standing.error = None);
     }
 
     fn note(&mut self, error: &ScaleError) {

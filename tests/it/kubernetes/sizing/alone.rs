@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::stage::{COST, available};
-use super::stage::{DEPLOYMENTS, SCALE, Stage, Stream, all_hear, asked, count, decided, leaving, order, spared, until, view};
+use super::stage::{DEPLOYMENTS, SCALE, Stage, Stream, all_hear, asked, count, decided, free, leaving, order, spared, until, view};
 use crate::stage::{answer, send};
 
 /// Nothing but what a test does.
@@ -31,7 +31,10 @@ async fn a_burst_brings_pods_and_those_that_leave_are_drained_marked_and_not_cut
     let stage = Stage::start(1).await;
     let lab = stage.lab("", "min_replicas: 1, max_replicas: 4").await;
     stage.agree(&lab).await;
+    // So that all come before the first new pod does.
+    order(&lab, 1).await;
     let mut streams = Stream::several(&lab, 3).await;
+    free(&lab).await;
     stage.grown(&lab, 3).await;
     order(&lab, 3).await;
     let stays = streams[0].pod.clone();
@@ -95,8 +98,9 @@ async fn a_figure_that_is_gone_changes_nothing_and_then_the_fallback_holds() {
     let policies = "policies: [{ name: backlog, signal: custom, metric: backlog, target: 10, window: 1s }]";
     let lab = stage.lab("", &format!("{policies}, min_replicas: 1, max_replicas: 4, missing_after: 3s, fallback: 3")).await;
     until("it should be read", async || !view(&lab).await["readings"][0]["value"].is_null()).await;
-    stage.fake.patch(DEPLOYMENTS, "coders", &json!({ "spec": { "replicas": 2 } }));
+    order(&lab, 2).await;
     until("two should be right", async || view(&lab).await["readings"][0]["value"] == 20.0).await;
+    free(&lab).await;
     stage.town.publish(None);
     let missing = async |lab: &_| {
         let decision = view(lab).await["decision"].clone();

@@ -1,7 +1,9 @@
 //! Two gateways before the same pods: one scales, for both.
 
+use serde_json::Value;
+
 use super::gateway::{Gateway, pair};
-use super::stage::{Stage, Stream, all_hear, asked, decided, leaving, order, spared, until, view};
+use super::stage::{Stage, Stream, all_hear, asked, decided, free, leaving, order, spared, until, view};
 
 const ONE_TO_SIX: &str = "min_replicas: 1, max_replicas: 6";
 
@@ -128,9 +130,8 @@ async fn while_a_peer_is_silent_pods_come_and_none_goes() {
     let _there = Stream::several(&follower, 2).await;
     until("they should be counted", async || view(&leader).await["readings"][0]["value"] == 2.0).await;
     let frozen = follower.freeze().await;
-    crate::client::admin(leader.admin(), http::Method::DELETE, "/api/v1/pools/coders/autoscale/order", "").await;
-    let is_held =
-        |decision: &serde_json::Value| decision["limits"].as_array().unwrap().iter().any(|clamp| clamp["limit"] == "missing");
+    free(&leader).await;
+    let is_held = |decision: &Value| decision["limits"].as_array().unwrap().iter().any(|clamp| clamp["limit"] == "missing");
     until("it should be held", async || is_held(&view(&leader).await["decision"])).await;
     decided(&leader, 10).await;
     assert_eq!((stage.wanted(), stage.fake.writes().len()), (2, 0));

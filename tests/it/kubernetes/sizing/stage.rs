@@ -148,6 +148,12 @@ pub async fn order(lab: &Lab, replicas: u32) {
     assert_eq!(answer.status(), 200, "{answer:?}");
 }
 
+/// Takes the order back.
+pub async fn free(lab: &Lab) {
+    let answer = admin(lab.admin(), Method::DELETE, &format!("{AUTOSCALE}/order"), "").await;
+    assert_eq!(answer.status(), 200, "{answer:?}");
+}
+
 /// Returns the pods that are leaving by this gateway's own choice.
 pub async fn leaving(lab: &Lab) -> Vec<String> {
     let view = view(lab).await;
