@@ -9,7 +9,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use tracing::{error, info};
 
 use super::proxy::{Proxy, Started};
-use super::source::{Options, Source};
+use super::source::{Options, Source, Surroundings};
 use crate::config;
 use crate::telemetry::log;
 
@@ -33,7 +33,7 @@ pub fn run(source: Source, options: Options) -> anyhow::Result<()> {
         let signals = Signals::new().context("signals cannot be received")?;
         // Before the config is applied, so that no change falls in between.
         let watcher = source.file().map(|path| config::watch(path, &loaded.files));
-        let Started { proxy, addresses } = Proxy::start_loaded(source, loaded, Some(log)).await?;
+        let Started { proxy, addresses } = Proxy::start_loaded(source, loaded, Surroundings::default(), Some(log)).await?;
         count_panics(&proxy);
         for (name, address) in &addresses.listeners {
             info!(listener = %name, %address, "Listening.");

@@ -16,4 +16,4 @@ mod storage;
 
 pub use lifecycle::run;
 pub use proxy::{Addresses, Proxy, Started};
-pub use source::{OnReady, Options, Source};
+pub use source::{OnReady, Options, Source, Surroundings};

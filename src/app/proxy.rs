@@ -15,7 +15,7 @@ use tracing::{info, warn};
 
 use super::administration::Administration;
 use super::logs::AccessLogs;
-use super::source::Source;
+use super::source::{Source, Surroundings};
 use super::storage;
 use crate::admin::ReloadFailure;
 use crate::autoscale::{Autoscaler, Tools};
@@ -25,6 +25,7 @@ use crate::health::{Outside, Repair};
 use crate::ingress::{self, Services};
 use crate::model::{Bind, Id, Snapshot};
 use crate::platform::Platforms;
+use crate::platform::kubernetes::Cluster;
 use crate::registry::{ApplyError, Crew, Registry, Report, World};
 use crate::resilience::shed::resident_memory;
 use crate::telemetry::log;
@@ -146,6 +147,18 @@ async fn watch_memory(services: Weak<Services>) {
     }
 }
 
+fn platforms(snapshot: &Snapshot, folder: Option<PathBuf>, cluster: Option<Arc<Cluster>>) -> Platforms {
+    let mut platforms = Platforms::new(folder);
+    // Containers of an engine that several gateways use are told apart by their gateway.
+    if let Some(identity) = snapshot.cluster.as_ref().and_then(|cluster| cluster.identity.as_deref()) {
+        platforms = platforms.owned_by(identity);
+    }
+    if let Some(cluster) = cluster {
+        platforms = platforms.with_cluster(cluster);
+    }
+    platforms
+}
+
 fn worker_count(snapshot: &Snapshot) -> usize {
     snapshot.workers.map_or_else(|| available_parallelism().map_or(1, usize::from), usize::from).max(1)
 }
@@ -168,22 +181,35 @@ impl Proxy {
     /// # Errors
     /// [`Errors`] when the config is not valid, [`ApplyError`] when it cannot be applied.
     pub async fn start(source: Source) -> anyhow::Result<Started> {
-        let loaded = source.load()?;
-        Self::start_loaded(source, loaded, None).await
+        Self::start_in(source, Surroundings::default()).await
     }
 
-    pub(super) async fn start_loaded(source: Source, loaded: Loaded, log: Option<log::Control>) -> anyhow::Result<Started> {
+    /// Starts the proxy from `source`, with this around it.
+    ///
+    /// Must be awaited on the control runtime, a multi-threaded one.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub async fn start_in(source: Source, surroundings: Surroundings) -> anyhow::Result<Started> {
+        let loaded = source.load()?;
+        Self::start_loaded(source, loaded, surroundings, None).await
+    }
+
+    pub(super) async fn start_loaded(
+        source: Source,
+        loaded: Loaded,
+        surroundings: Surroundings,
+        log: Option<log::Control>,
+    ) -> anyhow::Result<Started> {
         let workers = worker_count(&loaded.snapshot);
-        let resolver = Resolver::new(Handle::current()).context("the system's resolver cannot be used")?;
+        let resolver = match surroundings.resolver {
+            Some(resolver) => resolver,
+            None => Resolver::new(Handle::current()).context("the system's resolver cannot be used")?,
+        };
         let crew = Arc::new(Crew::new(workers));
         let lookup = lookup(resolver.clone());
         let folder = storage::folder(&loaded.snapshot, &source);
-        let platforms = Platforms::new(folder.clone());
-        // Containers of an engine that several gateways use are told apart by their gateway.
-        let platforms = Arc::new(match loaded.snapshot.cluster.as_ref().and_then(|cluster| cluster.identity.as_deref()) {
-            Some(identity) => platforms.owned_by(identity),
-            None => platforms,
-        });
+        let platforms = Arc::new(platforms(&loaded.snapshot, folder.clone(), surroundings.cluster));
         let healer = Arc::new(OnceLock::new());
         let sources = Sources { resolver, platforms: platforms.clone() };
         let services = Arc::new(Services {

@@ -1,9 +1,12 @@
 //! Where the config comes from.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::Addresses;
 use crate::config::{self, Errors, Loaded};
+use crate::discovery::Resolver;
+use crate::platform::kubernetes::Cluster;
 
 /// Where the config comes from.
 #[derive(Clone, Debug)]
@@ -27,6 +30,15 @@ pub type OnReady = Box<dyn FnOnce(&Addresses) + Send>;
 pub struct Options {
     /// Called once, when every listener accepts.
     pub on_ready: Option<OnReady>,
+}
+
+/// What a proxy finds around it, where that is not what the environment and the system's settings say.
+#[derive(Default)]
+pub struct Surroundings {
+    /// The Kubernetes cluster.
+    pub cluster: Option<Arc<Cluster>>,
+    /// What finds addresses of names.
+    pub resolver: Option<Resolver>,
 }
 
 impl Source {

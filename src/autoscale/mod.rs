@@ -9,6 +9,7 @@ pub mod forecast;
 mod foresight;
 mod lead;
 mod ledger;
+mod patience;
 mod peers;
 pub mod report;
 mod retreat;

@@ -221,7 +221,7 @@ async fn reach(live: &mut watch::Receiver<Arc<LivePool>>, shared: &Scaling, plat
             Ok(scaler) => return Some(scaler),
             Err(error) => shared.update(|standing| {
                 standing.mode = Some(autoscale.mode);
-                standing.error = Some(Trouble { while_doing: "reach", kind: error.as_str(), detail: error.to_string(), times: 1 });
+                standing.error = Some(Trouble { kind: error.as_str(), detail: error.to_string(), times: 1 });
             }),
         }
         // Cancel safe: nothing is lost of either.

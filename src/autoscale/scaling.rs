@@ -64,8 +64,6 @@ pub struct Standing {
 /// What the platform last refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Trouble {
-    /// What it was asked for: `observe`, `scale`, or `reach` for one that cannot even be addressed.
-    pub while_doing: &'static str,
     /// The kind of failure.
     pub kind: &'static str,
     /// What it says.

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
@@ -10,6 +11,7 @@ use tracing::warn;
 
 use super::lead::{Deadline, Leadership};
 use super::ledger::Ledger;
+use super::patience::PATIENCE;
 use super::peers::Peers;
 use crate::kit::clock::Tick;
 use crate::model::{Cluster, Secret, Target};
@@ -78,6 +80,14 @@ impl Shop {
         match target {
             Target::Kubernetes(_) => self.lead.may_act(now),
             Target::Docker(_) | Target::Process(_) => Some(Deadline::NONE),
+        }
+    }
+
+    /// Returns how long a call about `target` may take.
+    pub(super) fn patience(&self, target: &Target) -> Duration {
+        match target {
+            Target::Kubernetes(_) => PATIENCE.min(self.lead.call_limit()),
+            Target::Docker(_) | Target::Process(_) => PATIENCE,
         }
     }
 

@@ -1,17 +1,17 @@
 //! One turn of a pool's loop: observe, decide, write down, act.
 
 use std::cmp::Ordering;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tokio::time::timeout;
 use tracing::{info, warn};
 
 use super::decide::{Decision, Demand, Flow, Input, Replicas, State, Trigger, decide};
 use super::foresight::Foresight;
 use super::ledger::{Draft, Upshot, is_news};
+use super::patience::{PATIENCE, in_time};
 use super::peers::PoolReport;
 use super::retreat::{Candidate, Moves, Retreat};
 use super::sampler::Sampler;
@@ -25,12 +25,6 @@ use crate::kit::clock::{self, Tick};
 use crate::model::{Autoscale, Id, ScaleMode, Target, Terms};
 use crate::platform::{Observed, Phase, Replica, ScaleError, Scaler};
 use crate::registry::LivePool;
-
-/// How long a platform may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
-
-/// With less time than this, a leader that is about to lose its lease begins nothing.
-const SHORTEST: Duration = Duration::from_millis(500);
 
 /// How old what a platform said may be when somebody has just begun to wait.
 const RECENT: Duration = Duration::from_secs(2);
@@ -58,7 +52,15 @@ pub(super) struct Sizer {
     seen: Option<(Observed, Tick)>,
     /// Requests that run on each endpoint at other gateways.
     elsewhere: BTreeMap<Id, u64>,
+    /// Replicas that get no new requests from other gateways; `None` where there is none.
+    drained: Option<BTreeSet<Id>>,
+    /// Replicas that get no new requests by the leader's word.
+    told: BTreeSet<Id>,
     is_complete: bool,
+    /// Whether this gateway led at its last turn.
+    led: bool,
+    /// Until when the platform wants to be left alone, and how it said so.
+    resting: Option<(Tick, ScaleError)>,
     last_busy: Tick,
     refused_total: u64,
 }
@@ -69,17 +71,6 @@ pub(super) struct Place {
     pub(super) shop: Arc<Shop>,
     pub(super) records: Arc<Records>,
     pub(super) foresight: Arc<Foresight>,
-}
-
-/// What the platform is asked for.
-struct Order {
-    from: u32,
-    count: u32,
-    moves: Moves,
-    /// The decision's number in the ledger.
-    id: u64,
-    /// How long it may take.
-    limit: Duration,
 }
 
 /// Which decisions are written down.
@@ -123,7 +114,11 @@ impl Sizer {
             awaited: None,
             seen: None,
             elsewhere: BTreeMap::new(),
+            drained: None,
+            told: BTreeSet::new(),
             is_complete: true,
+            led: false,
+            resting: None,
             last_busy: clock::now(),
             refused_total: 0,
         };
@@ -144,52 +139,84 @@ impl Sizer {
 
     /// Takes one turn.
     pub(super) async fn turn(&mut self, settings: &Autoscale, cue: Cue) {
-        let observed = self.observe(cue).await;
+        // First: the platform may take its time, and the leader waits for it.
+        self.obey(clock::now());
+        let observed = match self.at_rest(clock::now()) {
+            Some(error) => Err(error),
+            None => self.ask(cue).await,
+        };
         let now = clock::now();
-        if let Err(error) = &observed {
-            self.note(error, "observe");
-        }
+        let leads = self.shop.may_act(&self.target, now);
+        self.take_over(leads.is_some(), now);
         let observation = self.look(now);
         // A platform that does not answer does not keep anybody from deciding: what it said last counts, and nothing is done.
         let Some((seen, _)) = self.seen.clone() else { return };
-        let leads = self.shop.may_act(&self.target, now);
-        if leads.is_none() {
-            self.obey(now);
-        }
         let input = self.input(&seen, &observation, now);
         let before = self.state.clone();
         let (decision, state) = decide(&self.terms, &input, &before);
         self.sample(&input, observation, &decision);
         self.publish(settings, &seen, &input, &decision);
-        let left = leads.map(|until| until.left(now).unwrap_or(PATIENCE).min(PATIENCE));
-        let Some(limit) = left.filter(|limit| settings.mode == ScaleMode::Act && observed.is_ok() && *limit >= SHORTEST) else {
-            self.state = unacted(&before, state);
-            self.stay();
+        let patience = self.shop.patience(&self.target);
+        let acts = settings.mode == ScaleMode::Act && observed.is_ok() && leads.is_some_and(|until| until.outlasts(now, patience));
+        self.state = if acts { state } else { unacted(&before, state) };
+        if !acts {
+            if leads.is_some() {
+                self.stay();
+            }
+            if observed.is_ok() {
+                self.forgive();
+            }
             // What a follower would do is not what is done.
             if leads.is_some() {
                 self.write(settings, input, &before, &decision, Writing::News);
             }
             return;
-        };
-        self.state = state;
+        }
         let moves = self.step(settings, &seen, &decision, now);
         let draining = u32::try_from(self.retreat.draining().count()).unwrap_or(u32::MAX);
         let count = decision.to.saturating_add(draining);
         self.follow_up(&seen, now);
         if count == seen.desired && moves.release.is_empty() {
+            self.forgive();
             self.write_moves(settings, input, &before, &decision, &moves);
             return;
         }
         let id = self.write(settings, input, &before, &decision, Writing::Always);
-        if !self.call(Order { from: seen.desired, count, moves, id, limit }, &decision).await {
+        if !self.call(seen.desired, count, moves, &decision, id).await {
             self.state = unacted(&before, std::mem::take(&mut self.state));
         }
     }
 
     /// Lets everybody stay who was to leave.
     pub(super) fn stay(&mut self) {
-        let back = self.retreat.cancel();
-        self.mark(&back, false);
+        self.retreat.cancel();
+        self.mark(|name| self.retreat.leaving().contains_key(name));
+    }
+
+    /// Returns how the platform said that it wants to be left alone, while it does.
+    fn at_rest(&mut self, now: Tick) -> Option<ScaleError> {
+        self.resting.take_if(|(until, _)| *until <= now);
+        self.resting.as_ref().map(|(_, error)| error.clone())
+    }
+
+    /// Begins anew when this gateway begins to lead: what it saw while it followed was its own part only, too little to go by for having fewer.
+    fn take_over(&mut self, leads: bool, now: Tick) {
+        if leads && !self.led {
+            let State { up_ms, down_ms, events, .. } = std::mem::take(&mut self.state);
+            self.state = State { up_ms, down_ms, events, ..State::default() };
+            self.gauge = Gauge::default();
+            self.gauge.configure(&self.terms);
+            self.last_busy = now;
+        }
+        self.led = leads;
+    }
+
+    async fn ask(&mut self, cue: Cue) -> Result<(), ScaleError> {
+        let observed = self.observe(cue).await;
+        if let Err(error) = &observed {
+            self.note(error);
+        }
+        observed
     }
 
     async fn observe(&mut self, cue: Cue) -> Result<(), ScaleError> {
@@ -197,12 +224,8 @@ impl Sizer {
         if cue == Cue::Waiting && is_recent {
             return Ok(());
         }
-        let observed = timeout(PATIENCE, self.scaler.observe()).await.unwrap_or_else(|_| Err(late()))?;
+        let observed = in_time(PATIENCE, self.scaler.observe()).await?;
         let now = clock::now();
-        self.shared.update(|standing| {
-            // It answers again; what it refuses to do is another matter.
-            standing.error.take_if(|trouble| trouble.while_doing == "observe");
-        });
         self.starts.follow(&observed.replicas, now);
         self.seen = Some((observed, now));
         Ok(())
@@ -213,11 +236,12 @@ impl Sizer {
         let usage = replicas.map(|replica| (replica.name.clone(), replica.usage)).collect();
         let extra = Extra { usage, custom: self.shared.custom(now) };
         let own = self.collector.look(&self.live, &self.shop.tools.metrics, extra, now);
-        self.shared.report(PoolReport { seen: own.clone(), in_flight: self.in_flight() });
+        self.shared.report(PoolReport { seen: own.clone(), in_flight: self.in_flight(), draining: self.told.clone() });
         let seen = match self.shop.peers_for(&self.target) {
             Some(peers) => {
                 let sum = peers.add_to(&self.live.model.name, &own, now);
                 self.elsewhere = sum.in_flight;
+                self.drained = sum.draining;
                 self.is_complete = sum.is_complete;
                 sum.seen
             }
@@ -236,11 +260,13 @@ impl Sizer {
 
     /// Does as the leader says: those that it lets run empty get no new requests here either.
     fn obey(&mut self, now: Tick) {
-        self.stay();
-        let told = self.shared.told(now);
-        for endpoint in self.live.members.load().set.endpoints() {
-            endpoint.state.set(Cause::Draining, told.contains(&endpoint.spec.id));
+        if self.shop.may_act(&self.target, now).is_some() {
+            self.told.clear();
+            return;
         }
+        self.retreat.cancel();
+        self.told = self.shared.told(now);
+        self.mark(|name| self.told.contains(name));
     }
 
     fn input(&mut self, seen: &Observed, observation: &Observation, now: Tick) -> Input {
@@ -341,12 +367,11 @@ impl Sizer {
     }
 
     /// Asks the platform for `count` replicas, and tells whether it takes that.
-    async fn call(&mut self, order: Order, decision: &Decision) -> bool {
-        let Order { from, count, moves, id, limit } = order;
+    async fn call(&mut self, from: u32, count: u32, moves: Moves, decision: &Decision, id: u64) -> bool {
         info!(pool = %self.live.model.name, from, to = count, leaving = ?moves.release, reason = decision.reason, "Scaling.");
         let began = clock::now();
         let call = self.scaler.scale_to(count, moves.release.clone());
-        let result = timeout(limit, call).await.unwrap_or_else(|_| Err(late()));
+        let result = in_time(self.shop.patience(&self.target), call).await;
         let upshot = match &result {
             Ok(()) => Upshot::Done,
             Err(error) => Upshot::Failed { error: error.as_str().to_owned(), text: error.to_string() },
@@ -364,7 +389,7 @@ impl Sizer {
             Err(error) => {
                 self.retreat.keep(&moves.release);
                 self.shared.update(|standing| standing.counts.failed_total += 1);
-                self.note(error, "scale");
+                self.note(error);
             }
         }
         if result.is_ok() && count > from {
@@ -408,10 +433,13 @@ impl Sizer {
         let wanted = i64::try_from(staying).unwrap_or(i64::MAX) + i64::from(decision.to) - active;
         let wanted = u32::try_from(wanted.max(0)).unwrap_or(u32::MAX);
         let moves = self.retreat.step(&present, wanted, millis(settings.drain_timeout), millis_of(now));
-        self.mark(&moves.drain, true);
-        self.mark(&moves.undrain, false);
+        self.mark(|name| self.retreat.leaving().contains_key(name));
         let back = moves.undrain.len() as u64;
-        self.shared.update(|standing| standing.counts.taken_back_total += back);
+        self.shared.update(|standing| {
+            standing.counts.taken_back_total += back;
+            // At once: peers are told of it.
+            standing.leaving.clone_from(self.retreat.leaving());
+        });
         moves
     }
 
@@ -422,8 +450,7 @@ impl Sizer {
             let endpoint = members.set.get(&replica.name);
             Candidate {
                 name: replica.name.clone(),
-                in_flight: endpoint.map_or(0, |endpoint| u64::from(endpoint.vitals().in_flight()))
-                    + self.elsewhere.get(&replica.name).copied().unwrap_or(0),
+                in_flight: endpoint.map_or(0, |endpoint| u64::from(endpoint.vitals().in_flight())) + self.elsewhere(&replica.name),
                 serves: replica.phase == Phase::Ready,
                 last_used_ms: endpoint.map_or(0, |endpoint| self.collector.used_ms(endpoint.serial())),
                 age_ms: millis(replica.age),
@@ -432,15 +459,30 @@ impl Sizer {
         staying.map(candidate).collect()
     }
 
-    /// Begins or ends that endpoints get no new requests.
-    fn mark(&self, names: &[Id], is_draining: bool) {
-        let members = self.live.members.load();
-        for endpoint in names.iter().filter_map(|name| members.set.get(name)) {
-            endpoint.state.set(Cause::Draining, is_draining);
+    /// Returns how many requests other gateways have on a replica. One that is leaving may still get some from those that do not know yet: it is
+    /// as good as busy.
+    fn elsewhere(&self, name: &Id) -> u64 {
+        let is_given_more = self.drained.as_ref().is_some_and(|drained| !drained.contains(name));
+        let unknown = u64::from(is_given_more && self.retreat.leaving().contains_key(name));
+        self.elsewhere.get(name).copied().unwrap_or(0).max(unknown)
+    }
+
+    /// Lets those endpoints get no new requests, and all others some.
+    fn mark(&self, is_draining: impl Fn(&Id) -> bool) {
+        for endpoint in self.live.members.load().set.endpoints() {
+            endpoint.state.set(Cause::Draining, is_draining(&endpoint.spec.id));
         }
     }
 
-    fn note(&self, error: &ScaleError, while_doing: &'static str) {
+    /// The platform answers, and nothing is asked of it: what it refused before is past.
+    fn forgive(&self) {
+        self.shared.update(|standing| standing.error = None);
+    }
+
+    fn note(&mut self, error: &ScaleError) {
+        if let ScaleError::Busy { wait, .. } = error {
+            self.resting = Some((clock::now() + *wait, error.clone()));
+        }
         let detail = error.to_string();
         self.shared.update(|standing| {
             let times = standing.error.as_ref().filter(|trouble| trouble.kind == error.as_str()).map_or(0, |trouble| trouble.times);
@@ -448,7 +490,7 @@ impl Sizer {
             if times == 0 {
                 warn!(pool = %self.live.model.name, error = detail, "The platform does not do what it was asked for.");
             }
-            standing.error = Some(Trouble { while_doing, kind: error.as_str(), detail, times: times.saturating_add(1) });
+            standing.error = Some(Trouble { kind: error.as_str(), detail, times: times.saturating_add(1) });
         });
     }
 }
@@ -465,10 +507,6 @@ fn unacted(before: &State, after: State) -> State {
         events: before.events.clone(),
         ..after
     }
-}
-
-fn late() -> ScaleError {
-    ScaleError::Unreachable { platform: "the platform", detail: format!("no answer within {PATIENCE:?}") }
 }
 
 fn millis(duration: Duration) -> u64 {

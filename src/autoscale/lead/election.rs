@@ -99,6 +99,11 @@ impl Terms {
         self.duration() - self.duration() / MARGIN
     }
 
+    /// How long a call may take that the holder begins at any time between two renewals: a quarter of what is left is for renewals that are late.
+    pub fn call_limit(&self) -> Duration {
+        self.acts_for().saturating_sub(self.renew) / 4 * 3
+    }
+
     /// How soon it is tried again after a failure.
     fn retry(&self) -> Duration {
         self.renew / 2

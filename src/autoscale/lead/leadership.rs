@@ -110,6 +110,11 @@ impl Leadership {
         candidate.shared.lock().may_act(now).map(|until| Deadline(Some(until)))
     }
 
+    /// Returns the longest time that a leader's call may take, so that one which begins between two renewals is over before the lease.
+    pub fn call_limit(&self) -> Duration {
+        self.candidate.as_ref().map_or(Duration::MAX, |candidate| candidate.shared.lock().terms().call_limit())
+    }
+
     /// Waits until this gateway begins or ceases to lead, as far as it was found out; whether it may act, [`Leadership::may_act`] says. Cancel safe.
     pub async fn changed(&mut self) {
         if self.leads.changed().await.is_err() {

@@ -1,9 +1,8 @@
 //! Asks the peers, again and again, while this gateway leads.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -11,9 +10,10 @@ use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use tokio::time::timeout;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::letter::{Instruction, Report};
+use super::roll::Roll;
 use super::sum::{Others, Sum};
 use crate::autoscale::signal::Observation;
 use crate::kit::clock::{self, Tick};
@@ -37,9 +37,14 @@ pub struct Peers {
     service: (String, u16),
     token: Option<Secret>,
     lookup: Lookup,
-    heard: Mutex<BTreeMap<Id, Others>>,
-    /// Whether everybody whom the service names answered in the last round.
-    is_whole: AtomicBool,
+    heard: Mutex<Heard>,
+}
+
+/// What peers said since this gateway leads.
+#[derive(Default)]
+struct Heard {
+    pools: BTreeMap<Id, Others>,
+    roll: Roll,
 }
 
 impl fmt::Debug for Peers {
@@ -51,40 +56,43 @@ impl fmt::Debug for Peers {
 impl Peers {
     /// Peers whose admin servers are behind the name and port of `service`, and take `token`.
     pub fn new(identity: String, service: (String, u16), token: Option<Secret>, lookup: Lookup) -> Self {
-        Self { identity, service, token, lookup, heard: Mutex::default(), is_whole: AtomicBool::new(false) }
+        Self { identity, service, token, lookup, heard: Mutex::default() }
     }
 
-    /// Tells every peer `instruction`, and keeps what they answer of `pools`. Never fails: who does not answer is missed by [`Others`].
+    /// Tells every peer `instruction`, and keeps what they answer of `pools`. Never fails: who does not answer is missed.
     pub async fn ask(&self, instruction: &Instruction, pools: &[Id]) {
         let addresses = match (self.lookup)(&self.service.0).await {
             Ok(addresses) => addresses,
-            Err(error) => {
-                self.is_whole.store(false, Relaxed);
-                return debug!(service = self.service.0, %error, "Peers cannot be found.");
-            }
+            Err(error) => return debug!(service = self.service.0, %error, "Peers cannot be found."),
         };
         let Ok(letter) = serde_json::to_vec(instruction) else { return };
-        let asked = addresses.iter().map(|ip| self.ask_one(SocketAddr::new(*ip, self.service.1), letter.clone()));
-        let mut is_whole = true;
-        for answer in join_all(asked).await {
+        let peers: Vec<SocketAddr> = addresses.iter().map(|ip| SocketAddr::new(*ip, self.service.1)).collect();
+        let answers = join_all(peers.iter().map(|peer| self.ask_one(*peer, letter.clone()))).await;
+        let answered: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        for answer in answers {
             match answer {
                 Ok(report) if report.gateway == self.identity => {}
-                Ok(report) => self.hear(&report, pools, clock::now()),
-                Err(error) => {
-                    is_whole = false;
-                    debug!(error, "A peer does not answer.");
-                }
+                Ok(report) => self.hear(&report, instruction, pools, clock::now()),
+                Err(error) => debug!(error, "A peer does not answer."),
             }
         }
-        if self.is_whole.swap(is_whole, Relaxed) && !is_whole {
-            warn!(service = self.service.0, "Not every gateway answers: shared pools do not shrink until all of them do.");
-        }
+        self.lock().roll.call(peers.into_iter().zip(answered), clock::now());
+    }
+
+    /// Forgets what was heard: this gateway does not lead, and hears nothing more.
+    pub fn forget(&self) {
+        *self.lock() = Heard::default();
     }
 
     /// Adds up what this gateway and its peers see of `pool`.
     pub fn add_to(&self, pool: &Id, own: &Observation, now: Tick) -> Sum {
-        let sum = self.lock().entry(pool.clone()).or_default().add_to(own, now);
-        Sum { is_complete: sum.is_complete && self.is_whole.load(Relaxed), ..sum }
+        let mut heard = self.lock();
+        let sum = heard.pools.entry(pool.clone()).or_default().add_to(own, now);
+        if heard.roll.is_complete(now) {
+            return sum;
+        }
+        // Somebody may be there who gives requests to any replica.
+        Sum { draining: Some(BTreeSet::new()), is_complete: false, ..sum }
     }
 
     async fn ask_one(&self, address: SocketAddr, letter: Vec<u8>) -> Result<Report, String> {
@@ -100,15 +108,17 @@ impl Peers {
         serde_json::from_slice(&answer.body).map_err(|error| format!("{address} answers something else: {error}"))
     }
 
-    fn hear(&self, report: &Report, pools: &[Id], now: Tick) {
-        let mut heard = self.lock();
+    fn hear(&self, report: &Report, instruction: &Instruction, pools: &[Id], now: Tick) {
+        let none = BTreeSet::new();
+        let heard = &mut self.lock().pools;
         heard.retain(|pool, _| pools.contains(pool));
         for pool in pools {
-            heard.entry(pool.clone()).or_default().hear(&report.gateway, Others::hear_of(pool, report), now);
+            let draining = instruction.draining.get(pool).unwrap_or(&none);
+            heard.entry(pool.clone()).or_default().hear(&report.gateway, Others::hear_of(pool, report, draining), now);
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Others>> {
+    fn lock(&self) -> MutexGuard<'_, Heard> {
         // Each entry is changed by itself.
         self.heard.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -33,4 +33,7 @@ pub struct PoolReport {
     pub seen: Observation,
     /// Requests that run on each endpoint.
     pub in_flight: BTreeMap<Id, u64>,
+    /// The replicas that get no new requests by the leader's word, since before this look.
+    #[serde(default)]
+    pub draining: BTreeSet<Id>,
 }

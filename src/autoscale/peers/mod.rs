@@ -4,6 +4,7 @@
 
 mod ask;
 mod letter;
+mod roll;
 pub(super) mod rounds;
 mod sum;
 

@@ -22,7 +22,11 @@ pub(in crate::autoscale) async fn make(autoscaler: Weak<Autoscaler>) {
         ticks.tick().await;
         let Some(autoscaler) = autoscaler.upgrade() else { return };
         let shop = autoscaler.shop();
-        let Some(peers) = shop.peers.as_ref().filter(|_| shop.lead.may_act(clock::now()).is_some()) else { continue };
+        let Some(peers) = &shop.peers else { return };
+        if shop.lead.may_act(clock::now()).is_none() {
+            peers.forget();
+            continue;
+        }
         let all = autoscaler.all();
         let leaving = all.iter().map(|(pool, scaling)| {
             let names: BTreeSet<Id> = scaling.standing().leaving.into_keys().collect();

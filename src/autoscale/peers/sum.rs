@@ -3,7 +3,7 @@
 //! What counts at a moment (running, waiting) is added up while it is fresh. Totals are added up by what has been added to them, so that a gateway that
 //! leaves or starts anew takes nothing away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::letter::{PoolReport, Report};
 use crate::autoscale::signal::Observation;
@@ -11,10 +11,10 @@ use crate::kit::clock::Tick;
 use crate::model::Id;
 
 /// How old what a peer said may be.
-const FRESH_MS: u64 = 5_000;
+pub(super) const FRESH_MS: u64 = 5_000;
 
 /// A peer that was heard of in this time and is silent is missed: pools do not shrink without knowing what it does.
-const MISSED_MS: u64 = 60_000;
+pub(super) const MISSED_MS: u64 = 60_000;
 
 /// What the peers see of one pool.
 #[derive(Clone, Debug, Default)]
@@ -37,6 +37,8 @@ pub struct Sum {
     pub seen: Observation,
     /// Requests that run on each endpoint, at the peers.
     pub in_flight: BTreeMap<Id, u64>,
+    /// The replicas to which every peer that was heard of in the last minute gives no new requests; `None` without such a peer.
+    pub draining: Option<BTreeSet<Id>>,
     /// Whether every gateway that was heard of in the last minute is in it.
     pub is_complete: bool,
 }
@@ -52,9 +54,10 @@ impl Others {
         self.peers.insert(peer.to_owned(), Peer { report, heard: now });
     }
 
-    /// Takes what a peer says of all pools; of those that it does not name, it sees nothing.
-    pub fn hear_of(pool: &Id, report: &Report) -> PoolReport {
-        report.pools.get(pool).cloned().unwrap_or_default()
+    /// Takes what a peer says of all pools; of those that it does not name, it sees nothing, and uses none of their replicas.
+    pub fn hear_of(pool: &Id, report: &Report, draining: &BTreeSet<Id>) -> PoolReport {
+        let unknown = || PoolReport { draining: draining.clone(), ..PoolReport::default() };
+        report.pools.get(pool).cloned().unwrap_or_else(unknown)
     }
 
     /// Adds up what the peers see and what this gateway sees itself.
@@ -63,6 +66,8 @@ impl Others {
         self.peers.retain(|_, peer| silent_ms(peer) <= u128::from(MISSED_MS));
         let is_fresh = |peer: &&Peer| silent_ms(peer) <= u128::from(FRESH_MS);
         let is_complete = self.peers.values().all(|peer| is_fresh(&peer));
+        // One that has fallen silent may still give requests to whom it has not been told of.
+        let draining = self.peers.values().map(|peer| peer.report.draining.clone()).reduce(|a, b| &a & &b);
         let mut seen = own.clone();
         let mut in_flight = BTreeMap::new();
         let (mut cpu, mut memory) = (Mean::of(own.cpu), Mean::of(own.memory));
@@ -80,7 +85,7 @@ impl Others {
         }
         (seen.cpu, seen.memory) = (cpu.value(), memory.value());
         grow(&mut seen, &Observation::default(), &self.grown);
-        Sum { seen, in_flight, is_complete }
+        Sum { seen, in_flight, draining, is_complete }
     }
 }
 
@@ -134,7 +139,7 @@ mod tests {
 
     fn says(in_flight: u64, arrived_total: u64) -> PoolReport {
         let seen = Observation { in_flight, arrived_total, queued: 1, ..Observation::default() };
-        PoolReport { seen, in_flight: [("a".parse().unwrap(), in_flight)].into() }
+        PoolReport { seen, in_flight: [("a".parse().unwrap(), in_flight)].into(), draining: BTreeSet::new() }
     }
 
     #[test]
@@ -159,6 +164,33 @@ mod tests {
         assert_eq!(look(&mut others, 5_001), (0, false));
         assert_eq!(look(&mut others, 60_000), (0, false));
         assert_eq!(look(&mut others, 60_001), (0, true));
+    }
+
+    #[test]
+    fn a_replica_is_drained_when_every_peer_says_so() {
+        let mut others = Others::default();
+        let drains = |names: &[&str]| {
+            let draining = names.iter().map(|name| name.parse().unwrap()).collect();
+            PoolReport { draining, ..PoolReport::default() }
+        };
+        let look = |others: &mut Others, ms| {
+            let draining = others.add_to(&Observation::default(), at(ms)).draining;
+            draining.map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "))
+        };
+        assert_eq!(look(&mut others, 0), None);
+        others.hear("b", drains(&["x", "y"]), at(0));
+        assert_eq!(look(&mut others, 0).as_deref(), Some("x y"));
+        others.hear("c", drains(&["y"]), at(0));
+        assert_eq!(look(&mut others, 0).as_deref(), Some("y"));
+        assert_eq!(look(&mut others, 60_000).as_deref(), Some("y"), "what a silent peer said last is all that is known");
+        assert_eq!(look(&mut others, 60_001), None);
+    }
+
+    #[test]
+    fn a_pool_that_a_peer_does_not_name_is_not_used_there() {
+        let leaving = BTreeSet::from(["a".parse().unwrap()]);
+        let heard = Others::hear_of(&"coders".parse().unwrap(), &Report::default(), &leaving);
+        assert_eq!(heard, PoolReport { draining: leaving, ..PoolReport::default() });
     }
 
     #[test]

@@ -118,6 +118,23 @@ async fn a_deadline_says_which_calls_are_over_in_time() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_call_fits_into_the_lease_at_any_time_between_two_renewals() {
+    for (secs, renew_ms) in [(10, 2000), (3, 1000), (3, 100), (300, 100_000)] {
+        let fake = Fake::new();
+        let lease = Lease { duration: Duration::from_secs(secs), renew: Duration::from_millis(renew_ms), ..lease() };
+        let leader = Leadership::stand(&lease, "a", fake.cluster());
+        until_acts(&leader).await;
+        assert!(leader.call_limit() >= lease.duration / 4, "{:?}", leader.call_limit());
+        for _ in 0..300 {
+            sleep(lease.duration / 97).await;
+            let deadline = leader.may_act(clock::now()).expect("it leads");
+            assert!(deadline.outlasts(clock::now(), leader.call_limit()), "{lease:?}");
+        }
+    }
+    assert_eq!(Leadership::always().call_limit(), Duration::MAX);
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_renewal_that_hangs_or_is_lost_costs_nothing() {
     let fake = Fake::new();
     let leader = stand(&fake, "a");

@@ -4,5 +4,6 @@ mod discovery;
 mod fake;
 mod lead;
 mod leases;
+mod sizing;
 mod sockets;
 mod workload;

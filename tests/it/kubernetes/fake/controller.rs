@@ -1,11 +1,12 @@
 //! What a Deployment, a kubelet and the EndpointSlice controller do, in steps.
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use serde_json::{Value, json};
 
 use super::server::{Fake, NAMESPACE};
-use super::store::{Key, Store};
+use super::store::{Key, Place, Store};
 
 /// Endpoints in a slice: so few that a service soon has several.
 const IN_SLICE: usize = 2;
@@ -29,6 +30,18 @@ impl Fake {
             store.put(&key(kind, name), json!({ "metadata": {}, "spec": spec }));
             slices(store, name);
         });
+    }
+
+    /// Pods that start from now on have addresses that begin so, and this port.
+    pub fn live_at(&self, network: [u8; 2], port: u16) {
+        self.lock().store.place = Place { network, port };
+    }
+
+    /// Returns the pod that has an address.
+    pub fn pod_at(&self, ip: IpAddr) -> Option<String> {
+        let pods = self.lock().store.list("/pods", NAMESPACE, "");
+        let pod = pods.iter().find(|pod| pod["status"]["podIP"] == ip.to_string())?;
+        Some(pod["metadata"]["name"].as_str().unwrap().to_owned())
     }
 
     /// Takes one step; says whether there was one to take.
@@ -132,7 +145,7 @@ fn create(store: &mut Store, app: &str) {
     let number = store.version + 1;
     let metadata = json!({ "labels": { "app": app, "number": number.to_string() } });
     let resources = json!({ "limits": { "cpu": "500m", "memory": "100Mi" } });
-    let container = json!({ "name": "agent", "ports": [{ "containerPort": 8080 }], "resources": resources });
+    let container = json!({ "name": "agent", "ports": [{ "containerPort": store.place.port }], "resources": resources });
     let pod = json!({ "metadata": metadata, "spec": { "containers": [container] }, "status": { "phase": "Pending" } });
     store.put(&key("/pods", &format!("{app}-{number:03}")), pod);
 }
@@ -144,7 +157,8 @@ fn advance(store: &mut Store, pod: &Value) {
     let ready = |is: &str| json!([{ "type": "Ready", "status": is }]);
     let status = match (is_staying(pod), pod["status"]["phase"].as_str().unwrap(), is_ready(pod)) {
         (true, "Pending", _) => {
-            let ip = format!("10.0.{}.{}", number(pod) / 250, number(pod) % 250 + 1);
+            let [a, b] = store.place.network;
+            let ip = format!("{a}.{b}.{}.{}", number(pod) / 250, number(pod) % 250 + 1);
             json!({ "phase": "Running", "podIP": ip, "conditions": ready("False") })
         }
         (true, "Running", false) => json!({ "conditions": ready("True") }),
@@ -165,7 +179,7 @@ fn slices(store: &mut Store, app: &str) {
     let count = endpoints.len().div_ceil(IN_SLICE).max(1);
     for index in 0..count {
         let part: Vec<_> = endpoints.iter().skip(index * IN_SLICE).take(IN_SLICE).collect();
-        let ports = json!([{ "name": "http", "port": 8080, "protocol": "TCP" }]);
+        let ports = json!([{ "name": "http", "port": store.place.port, "protocol": "TCP" }]);
         let (endpoints, ports) = if part.is_empty() { (Value::Null, Value::Null) } else { (json!(part), ports) };
         let metadata = json!({ "labels": { "kubernetes.io/service-name": app } });
         let this = key(SLICES, &format!("{app}-{index}"));

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use super::request::Call;
 use super::store::{Key, Refusal, Store};
 use super::watch::stream;
+use crate::lab::PATIENCE;
 
 pub type Body = UnsyncBoxBody<Bytes, io::Error>;
 pub type Answer = io::Result<Response<Body>>;
@@ -68,6 +69,17 @@ pub struct State {
     allowed: Option<BTreeSet<(String, String)>>,
     token: Option<String>,
     calls: Vec<Call>,
+    writes: Vec<Write>,
+}
+
+/// A number of replicas that was written.
+#[derive(Clone, Debug)]
+pub struct Write {
+    /// Whose token came with it.
+    pub who: String,
+    /// Who held the lease.
+    pub holder: String,
+    pub replicas: i64,
 }
 
 /// What open watches get instead of events.
@@ -103,6 +115,7 @@ impl Fake {
             allowed: None,
             token: None,
             calls,
+            writes: Vec::new(),
         };
         Self(Arc::new(Inner { state: Mutex::new(state), changed: watch::Sender::new(0) }))
     }
@@ -228,6 +241,27 @@ impl Fake {
         self.lock().calls.iter().filter(|call| call.is(verb, resource)).cloned().collect()
     }
 
+    /// Returns everything that was asked, in its order.
+    pub fn log(&self) -> Vec<Call> {
+        self.lock().calls.clone()
+    }
+
+    /// Returns the numbers of replicas that were written, in their order.
+    pub fn writes(&self) -> Vec<Write> {
+        self.lock().writes.clone()
+    }
+
+    /// Waits until it is so.
+    pub async fn until(&self, what: &str, is_so: impl Fn(&Self) -> bool) {
+        let mut changes = self.changes();
+        let so = async {
+            while !is_so(self) {
+                changes.changed().await.unwrap()
+            }
+        };
+        tokio::time::timeout(PATIENCE, so).await.unwrap_or_else(|_| panic!("{what}"));
+    }
+
     pub async fn handle(&self, request: Request<Bytes>) -> Answer {
         if self.lock().mode != Mode::Up {
             return Err(io::Error::from(io::ErrorKind::ConnectionRefused));
@@ -319,8 +353,16 @@ impl State {
         }
         let before = self.store.get(key).cloned().unwrap_or_default();
         let after = self.store.patch(key, &json!({ "spec": { "replicas": replicas } }))?;
+        self.note_write(call, replicas);
         // The new number and the old status.
         Ok(scale(&json!({ "metadata": after["metadata"], "spec": after["spec"], "status": before["status"] })))
+    }
+
+    fn note_write(&mut self, call: &Call, replicas: &Value) {
+        let leases = self.store.list("coordination.k8s.io/leases", NAMESPACE, "");
+        let holder = leases.first().and_then(|lease| lease["spec"]["holderIdentity"].as_str()).unwrap_or_default().to_owned();
+        let replicas = replicas.as_i64().unwrap_or_default();
+        self.writes.push(Write { who: call.token.clone().unwrap_or_default(), holder, replicas });
     }
 
     /// A pod is asked to end; whatever else is gone.

@@ -19,9 +19,23 @@ pub struct Change {
 /// An answer that is no success: status, reason, message.
 pub type Refusal = (u16, &'static str, String);
 
+/// Where pods are.
+pub struct Place {
+    /// How their addresses begin.
+    pub network: [u8; 2],
+    pub port: u16,
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { network: [10, 0], port: 8080 }
+    }
+}
+
 /// All objects.
 #[derive(Default)]
 pub struct Store {
+    pub place: Place,
     pub version: u64,
     /// Versions before this one are forgotten.
     pub floor: u64,
