@@ -19,6 +19,9 @@ pub const CHECKS: usize = 10;
 /// A result that takes a while.
 pub type Pending<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
+/// Something that is read from the store; the error says why it cannot be, in one line.
+pub type Reading<T> = Pending<Result<T, String>>;
+
 /// What was asked for is not there.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unknown {
@@ -115,16 +118,15 @@ pub trait Control: Send + Sync + 'static {
     /// Returns how the sizing of every pool stands, and who leads.
     fn autoscaler(&self) -> AutoscalerView;
     /// Returns decisions about a pool below a number, or the last ones, from the last one back.
-    fn decisions(&self, pool: &str, limit: usize, before: Option<u64>)
-    -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown>;
+    fn decisions(&self, pool: &str, limit: usize, before: Option<u64>) -> Result<Reading<Vec<Arc<Entry>>>, Unknown>;
     /// Returns a decision, and decides it again.
-    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<Option<DecisionView>, String>>, Unknown>;
+    fn decision(&self, pool: &str, id: u64) -> Result<Reading<Option<DecisionView>>, Unknown>;
     /// Returns what is expected of a pool, and what was.
     fn forecast(&self, pool: &str) -> Result<ForecastView, Unknown>;
     /// Returns the signals of a pool over the last `minutes`.
     fn history(&self, pool: &str, minutes: i64, step: u32) -> Result<HistoryView, Unknown>;
     /// Reports what scaling did in the last `window`.
-    fn scaling_report(&self, window: Duration) -> Pending<Result<report::Report, String>>;
+    fn scaling_report(&self, window: Duration) -> Reading<report::Report>;
     /// Takes the word of the gateway that leads, and tells it what is seen here.
     fn exchange(&self, instruction: &Instruction) -> PeerReport;
     /// Returns how near the process is to its limits; `None` before the first config.

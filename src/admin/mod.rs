@@ -19,7 +19,7 @@ mod view;
 pub use autoscale::{
     AutoscalerView, DecisionView, ElectionView, ForecastView, HistoryView, OrderView, ReplicaView, ScalingView, SignalForecast,
 };
-pub use handles::{CHECKS, Control, Pending, Unknown};
+pub use handles::{CHECKS, Control, Pending, Reading, Unknown};
 pub use protection::{BulkheadView, HealthView, OverloadView, QueueView, RetriesView, RouteView};
 pub use server::{Settings, serve};
 pub use view::{

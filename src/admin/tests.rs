@@ -226,12 +226,12 @@ impl Control for Arc<Fake> {
         AutoscalerView { election: None, pools: Vec::new() }
     }
 
-    fn decisions(&self, pool: &str, _: usize, _: Option<u64>) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown> {
+    fn decisions(&self, pool: &str, _: usize, _: Option<u64>) -> Result<Reading<Vec<Arc<Entry>>>, Unknown> {
         self.pool(pool, 0)?;
         Ok(Box::pin(async { Ok(Vec::new()) }))
     }
 
-    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<Option<DecisionView>, String>>, Unknown> {
+    fn decision(&self, pool: &str, id: u64) -> Result<Reading<Option<DecisionView>>, Unknown> {
         self.pool(pool, 0)?;
         let _ = id;
         Ok(Box::pin(async { Ok(None) }))
@@ -245,7 +245,7 @@ impl Control for Arc<Fake> {
         Err(Unknown::Unsized(pool.to_owned()))
     }
 
-    fn scaling_report(&self, window: Duration) -> Pending<Result<report::Report, String>> {
+    fn scaling_report(&self, window: Duration) -> Reading<report::Report> {
         Box::pin(async move { Ok(report::Report::of(&[], window, 0)) })
     }
 

@@ -7,7 +7,8 @@ use tracing::{info, warn};
 
 use crate::admin::{
     AutoscalerView, BulkheadView, CHECKS, ConfigView, Control, DecisionView, EndpointView, ForecastView, HistoryView, ListenerView,
-    OverloadView, Pending, PoolSummary, PoolView, Readiness, ReloadFailure, RouteView, ScalingView, Status, Unknown, effective,
+    OverloadView, Pending, PoolSummary, PoolView, Readiness, Reading, ReloadFailure, RouteView, ScalingView, Status, Unknown,
+    effective,
 };
 use crate::autoscale::{Entry, Instruction, Order, PeerReport, report};
 use crate::endpoint::Cause;
@@ -152,16 +153,11 @@ impl Control for Arc<Proxy> {
         self.autoscaler_view()
     }
 
-    fn decisions(
-        &self,
-        pool: &str,
-        limit: usize,
-        before: Option<u64>,
-    ) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown> {
+    fn decisions(&self, pool: &str, limit: usize, before: Option<u64>) -> Result<Reading<Vec<Arc<Entry>>>, Unknown> {
         self.decisions_about(pool, limit, before)
     }
 
-    fn decision(&self, pool: &str, id: u64) -> Result<Pending<Result<Option<DecisionView>, String>>, Unknown> {
+    fn decision(&self, pool: &str, id: u64) -> Result<Reading<Option<DecisionView>>, Unknown> {
         self.decision_again(pool, id)
     }
 
@@ -173,7 +169,7 @@ impl Control for Arc<Proxy> {
         self.history_view(pool, minutes, step)
     }
 
-    fn scaling_report(&self, window: Duration) -> Pending<Result<report::Report, String>> {
+    fn scaling_report(&self, window: Duration) -> Reading<report::Report> {
         self.report_on_scaling(window)
     }
 

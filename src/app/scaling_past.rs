@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::proxy::Proxy;
-use crate::admin::{DecisionView, ForecastView, HistoryView, Pending, SignalForecast, Unknown};
+use crate::admin::{DecisionView, ForecastView, HistoryView, Reading, SignalForecast, Unknown};
 use crate::autoscale::report::{Evidence, Report};
 use crate::autoscale::{Entry, Records, replay};
 use crate::model::{Cost, Id};
@@ -19,7 +19,7 @@ const MINUTES_ARE_KEPT: Duration = Duration::from_secs(8 * 24 * 3600);
 fn reading<T: Default + Send + 'static>(
     records: Option<Arc<Records>>,
     read: impl FnOnce(&Records) -> Result<T, String> + Send + 'static,
-) -> Pending<Result<T, String>> {
+) -> Reading<T> {
     Box::pin(async move {
         // No pool has been sized yet.
         let Some(records) = records else { return Ok(T::default()) };
@@ -33,13 +33,13 @@ impl Proxy {
         pool: &str,
         limit: usize,
         before: Option<u64>,
-    ) -> Result<Pending<Result<Vec<Arc<Entry>>, String>>, Unknown> {
+    ) -> Result<Reading<Vec<Arc<Entry>>>, Unknown> {
         let pool = self.live_pool(pool)?.model.name.clone();
         let read = move |records: &Records| records.ledger.entries(&pool, limit, before).map_err(|error| error.to_string());
         Ok(reading(self.autoscaler.records(), read))
     }
 
-    pub(super) fn decision_again(&self, pool: &str, id: u64) -> Result<Pending<Result<Option<DecisionView>, String>>, Unknown> {
+    pub(super) fn decision_again(&self, pool: &str, id: u64) -> Result<Reading<Option<DecisionView>>, Unknown> {
         let name = self.live_pool(pool)?.model.name.clone();
         let read = move |records: &Records| {
             let found = records.ledger.entries(&name, 1, Some(id.saturating_add(1))).map_err(|error| error.to_string())?;
@@ -76,7 +76,7 @@ impl Proxy {
         Ok(HistoryView { pool, from_unix_minute, step_minutes: step, columns })
     }
 
-    pub(super) fn report_on_scaling(&self, window: Duration) -> Pending<Result<Report, String>> {
+    pub(super) fn report_on_scaling(&self, window: Duration) -> Reading<Report> {
         let world = self.services.registry.world();
         let pools = world.iter().flat_map(|world| world.pools.values());
         let sized: Vec<(Id, Option<Cost>)> =
