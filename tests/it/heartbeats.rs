@@ -83,15 +83,17 @@ async fn who_waits_in_the_queue_over_http2_hears_of_it_too() {
     let lab = proxy(&stage, "", ", max_connections: 1").await;
     let first = send(&lab, "/first");
     let running = stage.next().await;
-    let mut body =
-        Http2::connect(lab.address()).await.send(request_with(Method::GET, "/", &[ACCEPT], "")).await.unwrap().into_body();
+    let wanted = request_with(Method::GET, "/", &[ACCEPT, ("te", "trailers")], "");
+    let mut body = Http2::connect(lab.address()).await.send(wanted).await.unwrap().into_body();
     assert_eq!(piece(&mut body).await.unwrap(), WAITING);
     running.answer(200);
     assert_eq!(answer(first).await.status(), 200);
     let mut trailers = HeaderMap::new();
     trailers.insert("x-late", "1".parse().unwrap());
     let frames = [Ok(Frame::data("data: 1\n\n".into())), Ok(Frame::trailers(trailers))];
-    stage.next().await.respond(events(Body::new(StreamBody::new(futures_util::stream::iter(frames)))));
+    let mut told = events(Body::new(StreamBody::new(futures_util::stream::iter(frames))));
+    told.headers_mut().insert("trailer", "x-late".parse().unwrap());
+    stage.next().await.respond(told);
     let rest = soon(body.collect()).await.unwrap();
     assert!(rest.trailers().is_none(), "the head did not announce any");
     assert_eq!(rest.to_bytes(), "data: 1\n\n");

@@ -443,8 +443,18 @@ async fn what_was_decided_can_be_computed_again_and_is_reported() {
     let report = sized.page("/api/v1/reports/scaling?window=1h").await.json();
     let pool = &report["pools"][0];
     assert_eq!((&pool["pool"], &pool["up"], &pool["down"]), (&"agents".into(), &2.into(), &1.into()), "{report:#}");
-    let forecast = sized.page("/api/v1/pools/agents/autoscale/forecast").await;
-    assert_eq!(forecast.status(), 200);
+    let page = "/api/v1/pools/agents/autoscale/forecast";
+    let why = async {
+        loop {
+            // Made beside the loop.
+            let forecast = sized.page(page).await.json();
+            if let Some(reason) = forecast["signals"]["concurrency"]["reason"].as_str() {
+                return reason.to_owned();
+            }
+        }
+    };
+    let why = soon(why).await;
+    assert!(why.starts_with("needs 100 points"), "{why}");
     let history = sized.page("/api/v1/pools/agents/autoscale/history").await.json();
     assert_eq!((&history["pool"], &history["step_minutes"]), (&"agents".into(), &1.into()), "{history}");
     let metrics = sized.lab().metrics().await;
