@@ -14,6 +14,7 @@ mod peers;
 pub mod report;
 mod retreat;
 mod run;
+mod running;
 mod sampler;
 mod scaling;
 mod schedule;

@@ -14,6 +14,7 @@ use super::ledger::{Draft, Upshot, is_news};
 use super::patience::{PATIENCE, in_time};
 use super::peers::PoolReport;
 use super::retreat::{Candidate, Moves, Retreat};
+use super::running::Running;
 use super::sampler::Sampler;
 use super::scaling::{Scaling, Trouble};
 use super::schedule::Schedules;
@@ -50,6 +51,7 @@ pub(super) struct Sizer {
     /// A scale-up whose replicas do not all serve yet: its number in the ledger, when it was decided, and how many are to serve.
     awaited: Option<(u64, Tick, u32)>,
     seen: Option<(Observed, Tick)>,
+    running: Running,
     /// Requests that run on each endpoint at other gateways.
     elsewhere: BTreeMap<Id, u64>,
     /// Replicas that get no new requests from other gateways; `None` where there is none.
@@ -113,6 +115,7 @@ impl Sizer {
             written: None,
             awaited: None,
             seen: None,
+            running: Running::default(),
             elsewhere: BTreeMap::new(),
             drained: None,
             told: BTreeSet::new(),
@@ -236,7 +239,8 @@ impl Sizer {
         let usage = replicas.map(|replica| (replica.name.clone(), replica.usage)).collect();
         let extra = Extra { usage, custom: self.shared.custom(now) };
         let own = self.collector.look(&self.live, &self.shop.tools.metrics, extra, now);
-        self.shared.report(PoolReport { seen: own.clone(), in_flight: self.in_flight(), draining: self.told.clone() });
+        self.running.look(&self.live.members.load().set);
+        self.shared.report(PoolReport { seen: own.clone(), in_flight: self.running.all(), draining: self.told.clone() });
         let seen = match self.shop.peers_for(&self.target) {
             Some(peers) => {
                 let sum = peers.add_to(&self.live.model.name, &own, now);
@@ -249,13 +253,6 @@ impl Sizer {
         };
         self.gauge.push(seen.clone());
         seen
-    }
-
-    fn in_flight(&self) -> BTreeMap<Id, u64> {
-        let members = self.live.members.load();
-        let running =
-            members.set.endpoints().iter().map(|endpoint| (endpoint.spec.id.clone(), endpoint.vitals().in_flight().into()));
-        running.filter(|(_, running)| *running > 0).collect()
     }
 
     /// Does as the leader says: those that it lets run empty get no new requests here either.
@@ -450,7 +447,7 @@ impl Sizer {
             let endpoint = members.set.get(&replica.name);
             Candidate {
                 name: replica.name.clone(),
-                in_flight: endpoint.map_or(0, |endpoint| u64::from(endpoint.vitals().in_flight())) + self.elsewhere(&replica.name),
+                in_flight: self.running.on(&replica.name) + self.elsewhere(&replica.name),
                 serves: replica.phase == Phase::Ready,
                 last_used_ms: endpoint.map_or(0, |endpoint| self.collector.used_ms(endpoint.serial())),
                 age_ms: millis(replica.age),

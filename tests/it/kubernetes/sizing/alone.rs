@@ -15,7 +15,6 @@ const RECOMMEND: &str = "mode: recommend, min_replicas: 1, max_replicas: 4";
 async fn a_request_wakes_a_pool_at_zero_and_its_pod_goes_when_nobody_comes_any_more() {
     let stage = Stage::start(0).await;
     let lab = stage.lab("", "min_replicas: 0, max_replicas: 4, idle_after: 500ms").await;
-    until("the loop should have begun", async || count(&lab, "decisions_total").await > 0).await;
     for round in 1..=2 {
         let answer = answer(send(&lab, "/")).await;
         assert_eq!((answer.status(), answer.text.starts_with("coders-")), (200, true), "{answer:?}");
@@ -38,13 +37,14 @@ async fn a_burst_brings_pods_and_those_that_leave_are_drained_marked_and_not_cut
     stage.grown(&lab, 3).await;
     order(&lab, 3).await;
     let stays = streams[0].pod.clone();
-    streams.extend(Stream::several(&lab, 2).await);
-    let (first, second) = (streams[3].pod.clone(), streams[4].pod.clone());
-    assert!(first != stays && second != stays && first != second, "the least busy get the next ones");
+    let new: Vec<String> = stage.fake.staying("coders").into_iter().filter(|pod| *pod != stays).collect();
+    let [first, second] = [new[0].clone(), new[1].clone()];
+    streams.extend(Stream::at_each(&lab, &new).await);
 
     order(&lab, 1).await;
-    until("two should be drained", async || leaving(&lab).await.len() == 2).await;
-    assert!(asked(&lab, 10).await.iter().all(|pod| *pod == stays));
+    until("two should be drained", async || leaving(&lab).await == new).await;
+    let answered = asked(&lab, 10).await;
+    assert_eq!(answered, vec![stays.clone(); 10], "{:?}", spared(&lab).await);
     all_hear(&stage.town, &mut streams, "still here").await;
     assert_eq!(stage.wanted(), 3, "nobody goes before it is empty");
 
@@ -59,10 +59,8 @@ async fn a_burst_brings_pods_and_those_that_leave_are_drained_marked_and_not_cut
     all_hear(&stage.town, &mut streams, "all is well").await;
 
     let orders = stage.orders();
-    let at = |order: &str| orders.iter().position(|known| known == order).unwrap_or_else(|| panic!("{order} of {orders:?}"));
-    assert!(at(&format!("{second} \"-999\"")) < at("2"), "{orders:?}");
-    let cost = at(&format!("{first} \"-999\""));
-    assert!(at("2") < cost && cost < at("1"), "{orders:?}");
+    let down: Vec<_> = orders.iter().skip_while(|order| !order.starts_with("coders")).collect();
+    assert_eq!(down, [&format!("{second} \"-999\""), "2", &format!("{first} \"-999\""), "1"], "of {orders:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -70,9 +68,8 @@ async fn a_pod_that_is_told_to_end_gets_no_new_requests_and_its_streams_go_on_as
     let stage = Stage::still(2).await;
     let lab = stage.lab("", RECOMMEND).await;
     stage.agree(&lab).await;
-    let mut ending = Stream::open(lab.address()).await;
-    let mut staying = Stream::open(lab.address()).await;
-    assert_ne!(ending.pod, staying.pod);
+    let mut streams = Stream::at_each(&lab, &stage.fake.staying("coders")).await.into_iter();
+    let (mut ending, mut staying) = (streams.next().unwrap(), streams.next().unwrap());
     stage.fake.patch("/pods", &ending.pod, &json!({ "metadata": { "annotations": { COST: "-5" } } }));
     stage.fake.patch(DEPLOYMENTS, "coders", &json!({ "spec": { "replicas": 1 } }));
     stage.fake.step();

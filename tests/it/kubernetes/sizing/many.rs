@@ -23,8 +23,7 @@ async fn drained(stage: &Stage, leader: &Gateway, follower: &Gateway) -> (String
     order(leader, 2).await;
     stage.grown(leader, 2).await;
     stage.agree(follower).await;
-    let mut streams = Stream::several(follower, 2).await;
-    assert_ne!(streams[0].pod, streams[1].pod);
+    let mut streams = Stream::at_each(follower, &stage.fake.staying("coders")).await;
     order(leader, 1).await;
     until("the leader should choose one", async || leaving(leader).await.len() == 1).await;
     let pod = leaving(leader).await.remove(0);

@@ -65,7 +65,9 @@ impl Stage {
     pub async fn lab(&self, pool: &str, autoscale: &str) -> Lab {
         let text = format!("{}admin: {{ bind: \"127.0.0.1:0\" }}\n", config(pool, autoscale));
         let surroundings = Surroundings { cluster: Some(self.cluster("alone")), resolver: None };
-        start(text, surroundings).await.unwrap()
+        let lab = start(text, surroundings).await.unwrap();
+        until("the loop should have begun", async || count(&lab, "decisions_total").await > 0).await;
+        lab
     }
 
     /// Waits until exactly the pods that stay are endpoints that get requests.
@@ -214,6 +216,23 @@ impl Stream {
         for _ in 0..count {
             streams.push(Self::open(lab.address()).await);
         }
+        streams
+    }
+
+    /// Begins to listen to each of these pods, in their order.
+    pub async fn at_each(lab: &Lab, pods: &[String]) -> Vec<Self> {
+        let mut streams: Vec<Self> = Vec::new();
+        // A worker may learn of an endpoint a moment after the admin server does.
+        let all = async {
+            while streams.len() < pods.len() {
+                let stream = Self::open(lab.address()).await;
+                if pods.contains(&stream.pod) && streams.iter().all(|known| known.pod != stream.pod) {
+                    streams.push(stream);
+                }
+            }
+        };
+        soon(all).await;
+        streams.sort_by_key(|stream| pods.iter().position(|pod| *pod == stream.pod));
         streams
     }
 
