@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::*;
 use crate::autoscale::{Entry, Instruction, Order, PeerReport, report};
-use crate::model::{Overload, Policies, Queue, RouteTimeouts, Secret, Strategy, Weight};
+use crate::model::{Overload, Policies, Queue, RouteTimeouts, ScaleMode, Secret, Strategy, Weight};
 use crate::registry::Report;
 use crate::resilience::fault::{Fault, Wish};
 use crate::resilience::queue::Figures;
@@ -215,7 +215,23 @@ impl Control for Arc<Fake> {
 
     fn scaling(&self, pool: &str) -> Result<ScalingView, Unknown> {
         self.pool(pool, 0)?;
-        Err(Unknown::Unsized(pool.to_owned()))
+        Ok(ScalingView {
+            pool: pool.parse().unwrap(),
+            mode: ScaleMode::Act,
+            platform: "process",
+            leads: true,
+            leader: None,
+            min_replicas: 1,
+            max_replicas: 10,
+            replicas: Default::default(),
+            shown: Vec::new(),
+            readings: Vec::new(),
+            decision: None,
+            order: None,
+            error: None,
+            startup_seconds: None,
+            counts: Default::default(),
+        })
     }
 
     fn order_scaling(&self, pool: &str, _: Option<(Order, Option<Duration>)>) -> Result<ScalingView, Unknown> {
@@ -233,16 +249,19 @@ impl Control for Arc<Fake> {
 
     fn decision(&self, pool: &str, id: u64) -> Result<Reading<Option<DecisionView>>, Unknown> {
         self.pool(pool, 0)?;
-        let _ = id;
+        // There is none.
+        assert!(id > 0);
         Ok(Box::pin(async { Ok(None) }))
     }
 
     fn forecast(&self, pool: &str) -> Result<ForecastView, Unknown> {
-        Err(Unknown::Unsized(pool.to_owned()))
+        self.pool(pool, 0)?;
+        Ok(ForecastView { pool: pool.parse().unwrap(), signals: Default::default() })
     }
 
-    fn history(&self, pool: &str, _: i64, _: u32) -> Result<HistoryView, Unknown> {
-        Err(Unknown::Unsized(pool.to_owned()))
+    fn history(&self, pool: &str, minutes: i64, step: u32) -> Result<HistoryView, Unknown> {
+        self.pool(pool, 0)?;
+        Ok(HistoryView { pool: pool.parse().unwrap(), from_unix_minute: -minutes, step_minutes: step, columns: Default::default() })
     }
 
     fn scaling_report(&self, window: Duration) -> Reading<report::Report> {
@@ -502,16 +521,24 @@ async fn every_page_of_the_list_is_there() {
     let server = Server::start(Fake::default()).await;
     for page in api::PAGES {
         let (methods, path) = page.rsplit_once(' ').unwrap();
-        let path = path.replace("{pool}", "agents").replace("{id}", "a");
+        let id = if path.contains("decisions") { "7" } else { "a" };
+        let path = path.replace("{pool}", "agents").replace("{id}", id);
         let path = path.replace("{bulkhead}", "heavy").replace("{route}", "chat");
         for method in methods.split(", ") {
             let body = match method {
                 "PATCH" => "{\"weight\": 1}",
+                "PUT" if path.ends_with("/order") => "{\"replicas\": 3, \"for\": \"1h\"}",
                 "PUT" => FAULT,
+                "POST" if path.ends_with("/exchange") => "{\"leader\": \"b\", \"draining\": {}}",
                 _ => "",
             };
-            let (status, _) = server.ask(method.parse().unwrap(), &path, body).await;
-            assert_eq!(status, StatusCode::OK, "{method} {path}");
+            // The page is there, and this decision is not.
+            let expected = if path.ends_with("/7") { StatusCode::NOT_FOUND } else { StatusCode::OK };
+            let (status, body) = server.ask(method.parse().unwrap(), &path, body).await;
+            assert_eq!(status, expected, "{method} {path}");
+            if expected == StatusCode::NOT_FOUND {
+                assert!(body.body().contains("has no decision 7"), "{}", body.body());
+            }
         }
     }
 }

@@ -331,6 +331,9 @@ impl Proxy {
         if let Some(next) = next_admin {
             self.administration.replace(next, Arc::new(self.clone()));
         }
+        if let Some(world) = self.services.registry.world() {
+            self.autoscaler.set_token(world.snapshot.admin.token.clone());
+        }
         self.services.process.applied(report.generation);
         *self.state() = State { applied_at: Timestamp::now(), last_error: None, warnings, files };
         self.logs.keep(next_log).await;

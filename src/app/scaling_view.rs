@@ -15,7 +15,7 @@ use crate::platform::Replica;
 impl Proxy {
     pub(super) fn scaling_view(&self, pool: &str) -> Result<ScalingView, Unknown> {
         let (name, settings, scaling) = self.sized(pool)?;
-        Ok(view(name, &settings, &scaling))
+        Ok(self.view(name, &settings, &scaling))
     }
 
     pub(super) fn autoscaler_view(&self) -> AutoscalerView {
@@ -34,7 +34,11 @@ impl Proxy {
         let now = clock::now();
         info!(%pool, ?order, "Size ordered by an operator.");
         scaling.set_order(order.map(|(order, time)| Ordered { order, until: time.map(|time| now + time) }));
-        Ok(view(name, &settings, &scaling))
+        Ok(self.view(name, &settings, &scaling))
+    }
+
+    fn view(&self, pool: Id, settings: &Autoscale, scaling: &Scaling) -> ScalingView {
+        view(pool, settings, scaling, self.autoscaler.leads(&settings.target))
     }
 
     fn sized(&self, pool: &str) -> Result<(Id, Autoscale, Arc<Scaling>), Unknown> {
@@ -46,10 +50,9 @@ impl Proxy {
     }
 }
 
-fn view(pool: Id, settings: &Autoscale, scaling: &Scaling) -> ScalingView {
+fn view(pool: Id, settings: &Autoscale, scaling: &Scaling, leads: bool) -> ScalingView {
     let now = clock::now();
-    let Standing { leads, leader, replicas, shown, leaving, readings, decision, error, counts, startup_ms, .. } =
-        scaling.standing();
+    let Standing { leader, replicas, shown, leaving, readings, decision, error, counts, startup_ms, .. } = scaling.standing();
     let order = scaling
         .order(now)
         .map(|Ordered { order, until }| OrderView { order, seconds_left: until.map(|until| until.since(now).as_secs_f64()) });

@@ -80,7 +80,7 @@ impl Retreat {
     ///
     /// Each chosen one has `patience_ms` to run empty.
     pub fn step(&mut self, present: &[Candidate], wanted: u32, patience_ms: u64, now_ms: u64) -> Moves {
-        self.leaving.retain(|name, _| present.iter().any(|candidate| candidate.name == *name));
+        self.forget_absent(|name| present.iter().any(|candidate| candidate.name == *name));
         let mut moves = Moves::default();
         self.give_back(present, now_ms, &mut moves);
         let staying = present.iter().filter(|candidate| !self.leaving.contains_key(&candidate.name)).count();
@@ -92,6 +92,11 @@ impl Retreat {
         }
         self.release(present, now_ms, &mut moves);
         moves
+    }
+
+    /// Forgets those that are not there any more.
+    pub fn forget_absent(&mut self, is_there: impl Fn(&Id) -> bool) {
+        self.leaving.retain(|name, _| is_there(name));
     }
 
     /// The platform was told to end those, and did not take it: they are still leaving.

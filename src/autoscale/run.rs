@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::sync::watch;
+use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout};
 
 use super::foresight::Foresight;
@@ -16,7 +18,7 @@ use super::shop::{Records, Shop, Tools};
 use super::signal::pages;
 use super::turn::{Cue, Place, Sizer};
 use crate::kit::clock;
-use crate::model::{Autoscale, Discovery, Id, ScaleMode};
+use crate::model::{Autoscale, Discovery, Id, ScaleMode, Secret, Target};
 use crate::platform::{Platforms, ScaleError, Scaler};
 use crate::registry::{LivePool, World};
 
@@ -37,7 +39,11 @@ pub struct Autoscaler {
     shop: Arc<Shop>,
     loops: Mutex<BTreeMap<Id, Running>>,
     here: Here,
+    is_closed: AtomicBool,
 }
+
+/// How long it is waited for turns that are under way when everything ends.
+const CLOSING: Duration = Duration::from_secs(6);
 
 /// The pools of the present world whose replicas are on this machine or engine.
 type Here = Arc<Mutex<BTreeMap<Id, Arc<LivePool>>>>;
@@ -46,6 +52,7 @@ type Here = Arc<Mutex<BTreeMap<Id, Arc<LivePool>>>>;
 struct Running {
     shared: Arc<Scaling>,
     live: watch::Sender<Arc<LivePool>>,
+    task: JoinHandle<()>,
 }
 
 impl fmt::Debug for Autoscaler {
@@ -57,7 +64,12 @@ impl fmt::Debug for Autoscaler {
 impl Autoscaler {
     /// Sizes nothing yet. To be called on the control runtime.
     pub fn new(tools: Tools) -> Arc<Self> {
-        let autoscaler = Arc::new(Self { shop: Arc::new(Shop::open(tools)), loops: Mutex::default(), here: Here::default() });
+        let autoscaler = Arc::new(Self {
+            shop: Arc::new(Shop::open(tools)),
+            loops: Mutex::default(),
+            here: Here::default(),
+            is_closed: AtomicBool::new(false),
+        });
         if autoscaler.shop.peers.is_some() {
             tokio::spawn(rounds::make(Arc::downgrade(&autoscaler)));
         }
@@ -70,6 +82,9 @@ impl Autoscaler {
 
     /// Follows a change of the world: loops begin, go on with other settings, or end. To be called on the control runtime; does not wait.
     pub fn follow(&self, world: &World) {
+        if self.is_closed.load(Relaxed) {
+            return;
+        }
         let is_sized = |pool: &LivePool| pool.model.autoscale.as_ref().is_some_and(|autoscale| autoscale.mode != ScaleMode::Off);
         let mut loops = self.lock();
         loops.retain(|name, _| world.pools.get(name).is_some_and(|pool| is_sized(pool)));
@@ -125,6 +140,18 @@ impl Autoscaler {
         PeerReport { gateway: self.shop.identity.clone(), pools }
     }
 
+    /// Tells whether this gateway acts on `target`.
+    pub fn leads(&self, target: &Target) -> bool {
+        self.shop.may_act(target, clock::now()).is_some()
+    }
+
+    /// Takes another token for the admin servers of peers.
+    pub fn set_token(&self, token: Option<Secret>) {
+        if let Some(peers) = &self.shop.peers {
+            peers.set_token(token);
+        }
+    }
+
     /// Replaces a replica that does not get well.
     ///
     /// # Errors
@@ -134,6 +161,12 @@ impl Autoscaler {
         let missing = || ScaleError::Missing { platform: "Tidegate", what: format!("loop that sizes pool {pool}") };
         let (shared, live) = found.ok_or_else(missing)?;
         let autoscale = live.model.autoscale.as_ref().ok_or_else(missing)?;
+        let may_act = self.shop.may_act(&autoscale.target, clock::now()).is_some();
+        if !may_act || autoscale.mode != ScaleMode::Act {
+            // One gateway does it, and none where nothing is to be done.
+            let detail = format!("pool {pool} is not this gateway's to change, or its mode is not act");
+            return Err(ScaleError::Refused { platform: "Tidegate", detail });
+        }
         self.shop.tools.platforms.scaler(pool, &autoscale.target)?.restart(replica).await?;
         shared.update(|standing| standing.counts.restarts_total += 1);
         Ok(())
@@ -141,7 +174,12 @@ impl Autoscaler {
 
     /// Ends every loop, and the replicas that must not outlive this process.
     pub async fn close(&self) {
-        self.lock().clear();
+        // What ends now changes the world, and must not begin anew by that.
+        self.is_closed.store(true, Relaxed);
+        let loops = std::mem::take(&mut *self.lock());
+        let turns = loops.into_values().map(|running| running.task);
+        // A call that is under way must be over before another gateway leads.
+        let _ = timeout(CLOSING, futures_util::future::join_all(turns)).await;
         let local = self.shop.tools.platforms.retain(|_| false);
         futures_util::future::join_all(local.iter().map(|local| local.close())).await;
         self.shop.lead.release().await;
@@ -152,8 +190,8 @@ impl Autoscaler {
         let (live, receiver) = watch::channel(pool.clone());
         let lookup = self.shop.tools.lookup.clone();
         tokio::spawn(pages::follow(receiver.clone(), Arc::downgrade(&shared), lookup));
-        tokio::spawn(size(receiver, shared.clone(), self.shop.clone()));
-        Running { shared, live }
+        let task = tokio::spawn(size(receiver, shared.clone(), self.shop.clone()));
+        Running { shared, live, task }
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Id, Running>> {
@@ -205,7 +243,7 @@ async fn size(mut live: watch::Receiver<Arc<LivePool>>, shared: Arc<Scaling>, sh
         let (shared, shop, records, foresight) = (shared.clone(), shop.clone(), records.clone(), foresight.clone());
         let mut sizer = Sizer::new(pool, &settings, scaler, Place { shared: shared.clone(), shop, records, foresight });
         let goes_on = keep_sizing(&mut sizer, settings, &mut live, &shared).await;
-        sizer.stay();
+        sizer.leave();
         if !goes_on {
             return;
         }

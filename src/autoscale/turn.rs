@@ -1,19 +1,20 @@
 //! One turn of a pool's loop: observe, decide, write down, act.
 
-use std::cmp::Ordering;
+mod acts;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tracing::{info, warn};
+use tracing::warn;
 
-use super::decide::{Decision, Demand, Flow, Input, Replicas, State, Trigger, decide};
+use super::decide::{Decision, Demand, Flow, Input, Order, Replicas, State, decide};
 use super::foresight::Foresight;
 use super::ledger::{Draft, Upshot, is_news};
 use super::patience::{PATIENCE, in_time};
 use super::peers::PoolReport;
-use super::retreat::{Candidate, Moves, Retreat};
+use super::retreat::{Moves, Retreat};
 use super::running::Running;
 use super::sampler::Sampler;
 use super::scaling::{Scaling, Trouble};
@@ -21,7 +22,6 @@ use super::schedule::Schedules;
 use super::shop::{Records, Shop};
 use super::signal::{Collector, Extra, Gauge, Observation};
 use super::starts::Starts;
-use crate::endpoint::Cause;
 use crate::kit::clock::{self, Tick};
 use crate::model::{Autoscale, Id, ScaleMode, Target, Terms};
 use crate::platform::{Observed, Phase, Replica, ScaleError, Scaler};
@@ -29,6 +29,12 @@ use crate::registry::LivePool;
 
 /// How old what a platform said may be when somebody has just begun to wait.
 const RECENT: Duration = Duration::from_secs(2);
+
+/// How long a platform that refuses is left alone the first time; doubles each time.
+const FIRST_REST: Duration = Duration::from_secs(1);
+
+/// The longest time that it is left alone.
+const LONGEST_REST: Duration = Duration::from_secs(60);
 
 /// Sizes one pool.
 pub(super) struct Sizer {
@@ -48,8 +54,8 @@ pub(super) struct Sizer {
     starts: Starts,
     state: State,
     written: Option<Decision>,
-    /// A scale-up whose replicas do not all serve yet: its number in the ledger, when it was decided, and how many are to serve.
-    awaited: Option<(u64, Tick, u32)>,
+    /// Scale-ups whose replicas do not all serve yet: the number in the ledger, when it was decided, and how many are to serve.
+    awaited: Vec<(u64, Tick, u32)>,
     seen: Option<(Observed, Tick)>,
     running: Running,
     /// Requests that run on each endpoint at other gateways.
@@ -113,7 +119,7 @@ impl Sizer {
             starts: Starts::default(),
             state: State::default(),
             written: None,
-            awaited: None,
+            awaited: Vec::new(),
             seen: None,
             running: Running::default(),
             elsewhere: BTreeMap::new(),
@@ -154,16 +160,24 @@ impl Sizer {
         let observation = self.look(now);
         // A platform that does not answer does not keep anybody from deciding: what it said last counts, and nothing is done.
         let Some((seen, _)) = self.seen.clone() else { return };
+        // Who is gone does not drain any more.
+        self.retreat
+            .forget_absent(|name| seen.replicas.iter().any(|replica| replica.name == *name && replica.phase != Phase::Stopping));
         let input = self.input(&seen, &observation, now);
         let before = self.state.clone();
         let (decision, state) = decide(&self.terms, &input, &before);
-        self.sample(&input, observation, &decision);
+        if leads.is_some() {
+            // A follower sees its own part only.
+            self.sample(&input, observation, &decision);
+        }
         self.publish(settings, &seen, &input, &decision);
         let patience = self.shop.patience(&self.target);
-        let acts = settings.mode == ScaleMode::Act && observed.is_ok() && leads.is_some_and(|until| until.outlasts(now, patience));
+        let wants_to_act = settings.mode == ScaleMode::Act && input.order != Some(Order::Pause);
+        let acts = wants_to_act && observed.is_ok() && leads.is_some_and(|until| until.outlasts(now, patience));
         self.state = if acts { state } else { unacted(&before, state) };
         if !acts {
-            if leads.is_some() {
+            // One answer that did not come, or a lease that is short, ends no drain.
+            if leads.is_some() && !wants_to_act {
                 self.stay();
             }
             if observed.is_ok() {
@@ -177,7 +191,7 @@ impl Sizer {
         }
         let moves = self.step(settings, &seen, &decision, now);
         let draining = u32::try_from(self.retreat.draining().count()).unwrap_or(u32::MAX);
-        let count = decision.to.saturating_add(draining);
+        let count = self.covered(decision.to.saturating_add(draining), &seen, &moves);
         self.follow_up(&seen, now);
         if count == seen.desired && moves.release.is_empty() {
             self.forgive();
@@ -190,8 +204,14 @@ impl Sizer {
         }
     }
 
+    /// Ends: whom this loop has kept from new requests gets some again, as nobody else would say so.
+    pub(super) fn leave(&mut self) {
+        self.retreat = Retreat::default();
+        self.mark(|_| false);
+    }
+
     /// Lets everybody stay who was to leave.
-    pub(super) fn stay(&mut self) {
+    fn stay(&mut self) {
         self.retreat.cancel();
         self.mark(|name| self.retreat.leaving().contains_key(name));
     }
@@ -210,6 +230,9 @@ impl Sizer {
             self.gauge = Gauge::default();
             self.gauge.configure(&self.terms);
             self.last_busy = now;
+        }
+        if self.led && !leads {
+            self.retreat = Retreat::default();
         }
         self.led = leads;
     }
@@ -344,8 +367,11 @@ impl Sizer {
         let draining = u32::try_from(self.retreat.draining().count()).unwrap_or(u32::MAX);
         let stays = |replica: &&Replica| replica.phase == Phase::Ready && !self.retreat.leaving().contains_key(&replica.name);
         let ready = u32::try_from(seen.replicas.iter().filter(stays).count()).unwrap_or(u32::MAX);
+        // One that has died and is not well again is not on its way.
+        let fails = |replica: &&Replica| replica.phase == Phase::Failed && !self.retreat.leaving().contains_key(&replica.name);
+        let failed = u32::try_from(seen.replicas.iter().filter(fails).count()).unwrap_or(u32::MAX);
         let active = seen.desired.saturating_sub(draining);
-        Replicas { desired: seen.desired, ready, starting: active.saturating_sub(ready), draining }
+        Replicas { desired: seen.desired, ready, starting: active.saturating_sub(ready).saturating_sub(failed), draining }
     }
 
     fn publish(&self, settings: &Autoscale, seen: &Observed, input: &Input, decision: &Decision) {
@@ -363,124 +389,14 @@ impl Sizer {
         });
     }
 
-    /// Asks the platform for `count` replicas, and tells whether it takes that.
-    async fn call(&mut self, from: u32, count: u32, moves: Moves, decision: &Decision, id: u64) -> bool {
-        info!(pool = %self.live.model.name, from, to = count, leaving = ?moves.release, reason = decision.reason, "Scaling.");
-        let began = clock::now();
-        let call = self.scaler.scale_to(count, moves.release.clone());
-        let result = in_time(self.shop.patience(&self.target), call).await;
-        let upshot = match &result {
-            Ok(()) => Upshot::Done,
-            Err(error) => Upshot::Failed { error: error.as_str().to_owned(), text: error.to_string() },
-        };
-        self.records.ledger.carried(id, upshot, Timestamp::now().as_millisecond());
-        // Whatever it did, what was seen is no longer so.
-        if let Some((seen, at)) = &mut self.seen {
-            *at = Tick::default();
-            if result.is_ok() {
-                seen.desired = count;
-            }
-        }
-        match &result {
-            Ok(()) => self.carried_out(from, count, decision),
-            Err(error) => {
-                self.retreat.keep(&moves.release);
-                self.shared.update(|standing| standing.counts.failed_total += 1);
-                self.note(error);
-            }
-        }
-        if result.is_ok() && count > from {
-            self.awaited = Some((id, began, count));
-        }
-        result.is_ok()
-    }
-
-    fn carried_out(&self, from: u32, to: u32, decision: &Decision) {
-        self.shared.update(|standing| {
-            standing.error = None;
-            match to.cmp(&from) {
-                Ordering::Greater => {
-                    standing.counts.up_total += 1;
-                    standing.counts.predictive_total += u64::from(decision.trigger == Trigger::Forecast);
-                }
-                Ordering::Less => standing.counts.down_total += 1,
-                Ordering::Equal => {}
-            }
-        });
-    }
-
-    /// Notes how long the last scale-up took.
-    fn follow_up(&mut self, seen: &Observed, now: Tick) {
-        let Some((id, since, count)) = self.awaited else { return };
-        let ready = seen.replicas.iter().filter(|replica| replica.phase == Phase::Ready).count();
-        if seen.desired < count {
-            self.awaited = None;
-        } else if u32::try_from(ready).is_ok_and(|ready| ready >= count) {
-            self.records.ledger.ready(id, millis(now.since(since)));
-            self.awaited = None;
-        }
-    }
-
-    /// Decides who leaves and who comes back, and lets pickers know.
-    fn step(&mut self, settings: &Autoscale, seen: &Observed, decision: &Decision, now: Tick) -> Moves {
-        let present = self.candidates(seen);
-        let staying = present.iter().filter(|candidate| !self.retreat.leaving().contains_key(&candidate.name)).count();
-        let active = i64::from(seen.desired) - i64::try_from(self.retreat.draining().count()).unwrap_or(i64::MAX);
-        // Replicas that the platform has promised and not yet shown neither come back nor leave.
-        let wanted = i64::try_from(staying).unwrap_or(i64::MAX) + i64::from(decision.to) - active;
-        let wanted = u32::try_from(wanted.max(0)).unwrap_or(u32::MAX);
-        let moves = self.retreat.step(&present, wanted, millis(settings.drain_timeout), millis_of(now));
-        self.mark(|name| self.retreat.leaving().contains_key(name));
-        let back = moves.undrain.len() as u64;
-        self.shared.update(|standing| {
-            standing.counts.taken_back_total += back;
-            // At once: peers are told of it.
-            standing.leaving.clone_from(self.retreat.leaving());
-        });
-        moves
-    }
-
-    fn candidates(&self, seen: &Observed) -> Vec<Candidate> {
-        let members = self.live.members.load();
-        let staying = seen.replicas.iter().filter(|replica| replica.phase != Phase::Stopping);
-        let candidate = |replica: &Replica| {
-            let endpoint = members.set.get(&replica.name);
-            Candidate {
-                name: replica.name.clone(),
-                in_flight: self.running.on(&replica.name) + self.elsewhere(&replica.name),
-                serves: replica.phase == Phase::Ready,
-                last_used_ms: endpoint.map_or(0, |endpoint| self.collector.used_ms(endpoint.serial())),
-                age_ms: millis(replica.age),
-            }
-        };
-        staying.map(candidate).collect()
-    }
-
-    /// Returns how many requests other gateways have on a replica. One that is leaving may still get some from those that do not know yet: it is
-    /// as good as busy.
-    fn elsewhere(&self, name: &Id) -> u64 {
-        let is_given_more = self.drained.as_ref().is_some_and(|drained| !drained.contains(name));
-        let unknown = u64::from(is_given_more && self.retreat.leaving().contains_key(name));
-        self.elsewhere.get(name).copied().unwrap_or(0).max(unknown)
-    }
-
-    /// Lets those endpoints get no new requests, and all others some.
-    fn mark(&self, is_draining: impl Fn(&Id) -> bool) {
-        for endpoint in self.live.members.load().set.endpoints() {
-            endpoint.state.set(Cause::Draining, is_draining(&endpoint.spec.id));
-        }
-    }
-
     /// The platform answers, and nothing is asked of it: what it refused before is past.
     fn forgive(&self) {
         self.shared.update(|standing| standing.error = None);
     }
 
     fn note(&mut self, error: &ScaleError) {
-        if let ScaleError::Busy { wait, .. } = error {
-            self.resting = Some((clock::now() + *wait, error.clone()));
-        }
         let detail = error.to_string();
+        let mut again = 0;
         self.shared.update(|standing| {
             let times = standing.error.as_ref().filter(|trouble| trouble.kind == error.as_str()).map_or(0, |trouble| trouble.times);
             // One line for each trouble and not for each turn.
@@ -488,7 +404,17 @@ impl Sizer {
                 warn!(pool = %self.live.model.name, error = detail, "The platform does not do what it was asked for.");
             }
             standing.error = Some(Trouble { kind: error.as_str(), detail, times: times.saturating_add(1) });
+            again = times;
         });
+        let wait = match error {
+            ScaleError::Busy { wait, .. } => *wait,
+            // Asking again does not help before somebody has changed something, and each time is written down.
+            ScaleError::Refused { .. } | ScaleError::Missing { .. } => {
+                FIRST_REST.saturating_mul(1 << again.min(6)).min(LONGEST_REST)
+            }
+            ScaleError::Unreachable { .. } | ScaleError::Conflict { .. } => return,
+        };
+        self.resting = Some((clock::now() + wait, error.clone()));
     }
 }
 

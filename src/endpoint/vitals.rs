@@ -158,11 +158,6 @@ impl Vitals {
         (now.since(Tick::from_nanos(at)) <= REPORT_FRESH).then(|| (ratio((word >> 32) as u32), ratio(word as u32)))
     }
 
-    /// Returns the same, however old: of an endpoint on which nothing runs there is no newer report.
-    pub fn last_reported_resources(&self) -> Option<(f64, f64)> {
-        self.reported_resources(Tick::default())
-    }
-
     /// Takes in a load report; figures that are not numbers, or negative, count as 0.
     pub fn report(&self, load: LoadReport, now: Tick) {
         // `f64::max` passes over a NaN.
@@ -270,7 +265,6 @@ mod tests {
         vitals.report(LoadReport { cpu: 0.25, memory: 0.5, application: 0.9, queue: 0 }, at(0));
         assert_eq!(vitals.reported_resources(at(10)), Some((0.25, 0.5)));
         assert_eq!(vitals.reported_resources(at(11)), None);
-        assert_eq!(vitals.last_reported_resources(), Some((0.25, 0.5)));
     }
 
     #[test]

@@ -163,9 +163,9 @@ impl<'a> View<'a> {
         let said = |threshold, desired| Ask { threshold, desired, exact: desired };
         let Some(value) = value else { return said(up.or(*down).unwrap_or_default(), None) };
         if let Some(up) = up.filter(|&up| value > up) {
-            // Counted from those that serve: the ones on their way are the answer to an earlier step, and not yet part of what is measured.
-            let serving = self.input.replicas.ready.min(self.from);
-            return said(up, Some(serving.saturating_add(step(*step_up, *weight)).max(self.from)));
+            // Not counting the ones on their way: they are the answer to an earlier step, and not yet part of what is measured.
+            let settled = self.from.saturating_sub(self.input.replicas.starting);
+            return said(up, Some(settled.saturating_add(step(*step_up, *weight)).max(self.from)));
         }
         if let Some(down) = down.filter(|&down| value < down) {
             return said(down, Some(self.from.saturating_sub(step(*step_down, *weight))));

@@ -10,10 +10,10 @@ use futures_util::future::join_all;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Method};
 use tokio::time::timeout;
-use tracing::debug;
+use tracing::{debug, warn};
 
 use super::letter::{Instruction, Report};
-use super::roll::Roll;
+use super::roll::{Roll, Word};
 use super::sum::{Others, Sum};
 use crate::autoscale::signal::Observation;
 use crate::kit::clock::{self, Tick};
@@ -35,7 +35,7 @@ pub struct Peers {
     /// The name of this gateway.
     pub identity: String,
     service: (String, u16),
-    token: Option<Secret>,
+    token: Mutex<Option<Secret>>,
     lookup: Lookup,
     heard: Mutex<Heard>,
 }
@@ -45,6 +45,15 @@ pub struct Peers {
 struct Heard {
     pools: BTreeMap<Id, Others>,
     roll: Roll,
+    has_complained: bool,
+}
+
+/// Why a peer has said nothing.
+enum Silence {
+    /// It cannot be reached.
+    Absent(String),
+    /// It answers, but not this.
+    Refuses(String),
 }
 
 impl fmt::Debug for Peers {
@@ -56,7 +65,7 @@ impl fmt::Debug for Peers {
 impl Peers {
     /// Peers whose admin servers are behind the name and port of `service`, and take `token`.
     pub fn new(identity: String, service: (String, u16), token: Option<Secret>, lookup: Lookup) -> Self {
-        Self { identity, service, token, lookup, heard: Mutex::default() }
+        Self { identity, service, token: Mutex::new(token), lookup, heard: Mutex::default() }
     }
 
     /// Tells every peer `instruction`, and keeps what they answer of `pools`. Never fails: who does not answer is missed.
@@ -68,15 +77,24 @@ impl Peers {
         let Ok(letter) = serde_json::to_vec(instruction) else { return };
         let peers: Vec<SocketAddr> = addresses.iter().map(|ip| SocketAddr::new(*ip, self.service.1)).collect();
         let answers = join_all(peers.iter().map(|peer| self.ask_one(*peer, letter.clone()))).await;
-        let answered: Vec<bool> = answers.iter().map(Result::is_ok).collect();
+        let word = |answer: &Result<Report, Silence>| match answer {
+            Ok(_) => Word::Said,
+            Err(Silence::Refuses(_)) => Word::Refuses,
+            Err(Silence::Absent(_)) => Word::Absent,
+        };
+        let answered: Vec<Word> = answers.iter().map(word).collect();
         for answer in answers {
             match answer {
                 Ok(report) if report.gateway == self.identity => {}
                 Ok(report) => self.hear(&report, instruction, pools, clock::now()),
-                Err(error) => debug!(error, "A peer does not answer."),
+                // It is there, and serves who knows whom.
+                Err(Silence::Refuses(error)) => self.complain(&error),
+                Err(Silence::Absent(error)) => debug!(error, "A peer does not answer."),
             }
         }
-        self.lock().roll.call(peers.into_iter().zip(answered), clock::now());
+        let mut heard = self.lock();
+        heard.has_complained &= answered.contains(&Word::Refuses);
+        heard.roll.call(peers.into_iter().zip(answered), clock::now());
     }
 
     /// Forgets what was heard: this gateway does not lead, and hears nothing more.
@@ -95,17 +113,36 @@ impl Peers {
         Sum { draining: Some(BTreeSet::new()), is_complete: false, ..sum }
     }
 
-    async fn ask_one(&self, address: SocketAddr, letter: Vec<u8>) -> Result<Report, String> {
-        let site = Site::new(&format!("http://{address}"), self.token.as_ref()).map_err(|error| error.to_string())?;
-        let mut request = site.request(Method::POST, PAGE, letter.into())?;
-        request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        let answering = site.ask(request, &self.lookup, PATIENCE, MAX_ANSWER);
-        let answer = timeout(PATIENCE, answering).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")))?;
+    /// Takes another token.
+    pub fn set_token(&self, token: Option<Secret>) {
+        *self.token.lock().unwrap_or_else(PoisonError::into_inner) = token;
+    }
+
+    async fn ask_one(&self, address: SocketAddr, letter: Vec<u8>) -> Result<Report, Silence> {
+        let token = self.token.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let asking = async {
+            let site = Site::new(&format!("http://{address}"), token.as_ref()).map_err(|error| error.to_string())?;
+            let mut request = site.request(Method::POST, PAGE, letter.into())?;
+            request.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            site.ask(request, &self.lookup, PATIENCE, MAX_ANSWER).await
+        };
+        let answer = timeout(PATIENCE, asking).await.unwrap_or_else(|_| Err(format!("no answer within {PATIENCE:?}")));
+        let answer = answer.map_err(Silence::Absent)?;
         let status = answer.head.status;
         if !status.is_success() {
-            return Err(format!("{address} answers {status}"));
+            return Err(Silence::Refuses(format!("{address} answers {status}")));
         }
-        serde_json::from_slice(&answer.body).map_err(|error| format!("{address} answers something else: {error}"))
+        serde_json::from_slice(&answer.body).map_err(|error| Silence::Refuses(format!("{address} answers something else: {error}")))
+    }
+
+    /// Says once that somebody refuses, until everybody answers again.
+    fn complain(&self, error: &str) {
+        if !std::mem::replace(&mut self.lock().has_complained, true) {
+            warn!(
+                service = self.service.0,
+                error, "A gateway does not talk to this one: shared pools do not shrink. Do all have the same admin token?"
+            );
+        }
     }
 
     fn hear(&self, report: &Report, instruction: &Instruction, pools: &[Id], now: Tick) {

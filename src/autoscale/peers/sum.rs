@@ -46,8 +46,9 @@ pub struct Sum {
 impl Others {
     /// Takes what a peer says of this pool.
     pub fn hear(&mut self, peer: &str, report: PoolReport, now: Tick) {
-        let before = self.peers.get(peer).map(|peer| &peer.report.seen);
-        // The first word of a peer is where its totals begin.
+        let is_near = |peer: &&Peer| now.since(peer.heard).as_millis() <= u128::from(FRESH_MS);
+        let before = self.peers.get(peer).filter(is_near).map(|peer| &peer.report.seen);
+        // The first word of a peer is where its totals begin; so is the first after a silence, or what came meanwhile would look like a surge.
         if let Some(before) = before {
             grow(&mut self.grown, before, &report.seen);
         }
@@ -71,6 +72,12 @@ impl Others {
         let mut seen = own.clone();
         let mut in_flight = BTreeMap::new();
         let (mut cpu, mut memory) = (Mean::of(own.cpu), Mean::of(own.memory));
+        for peer in self.peers.values() {
+            // What ran there when it was last heard of is not over because it is silent.
+            for (id, running) in &peer.report.in_flight {
+                *in_flight.entry(id.clone()).or_insert(0) += running;
+            }
+        }
         for Peer { report, .. } in self.peers.values().filter(is_fresh) {
             let other = &report.seen;
             seen.in_flight = seen.in_flight.saturating_add(other.in_flight);
@@ -79,9 +86,6 @@ impl Others {
             seen.oldest_wait = seen.oldest_wait.max(other.oldest_wait);
             cpu.add(other.cpu);
             memory.add(other.memory);
-            for (id, running) in &report.in_flight {
-                *in_flight.entry(id.clone()).or_insert(0) += running;
-            }
         }
         (seen.cpu, seen.memory) = (cpu.value(), memory.value());
         grow(&mut seen, &Observation::default(), &self.grown);

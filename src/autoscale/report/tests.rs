@@ -127,7 +127,8 @@ fn a_scaling_upwards_helped_when_its_signal_is_back_inside_in_ten_minutes() {
 #[test]
 fn a_scaling_downwards_helped_when_it_is_not_undone_in_ten_minutes() {
     assert_eq!(judged(vec![down(0, 3, 2)]), (1, 1, 0));
-    assert_eq!(judged(vec![down(0, 3, 2), up(9, 2, 3), looked(12, 0.2, Vote::Hold)]), (2, 1, 1));
+    // Too early, which says nothing of what the signal depends on.
+    assert_eq!(judged(vec![down(0, 3, 2), up(9, 2, 3), looked(12, 0.2, Vote::Hold)]), (2, 1, 0));
     assert_eq!(judged(vec![down(1435, 3, 2)]), (0, 0, 0));
 }
 

@@ -100,8 +100,7 @@ fn resources<'a>(
     let (mut cpu, mut memory) = (Mean::default(), Mean::default());
     for endpoint in endpoints.filter(|endpoint| endpoint.is_eligible()) {
         let of_platform = usage.get(&endpoint.spec.id).copied().unwrap_or_default();
-        let vitals = endpoint.vitals();
-        let own = if vitals.in_flight() == 0 { vitals.last_reported_resources() } else { vitals.reported_resources(now) };
+        let own = endpoint.vitals().reported_resources(now);
         // What an endpoint does not say it reports as 0, and no running process uses none.
         let said = |ratio: f64| (ratio > 0.0).then_some(ratio);
         cpu.add(own.and_then(|(cpu, _)| said(cpu)).or(of_platform.cpu));

@@ -165,9 +165,14 @@ impl Gauge {
         now_ms - *since
     }
 
-    /// Tells whether a signal that only requests can make has had no request in its window, and none waits to become one.
+    /// Tells whether a signal that only requests can make has had no request in its window, and none waits to become one. Reports of processor and
+    /// memory come with answers.
     fn is_idle(&self, meter: &Meter, now_ms: u64) -> bool {
-        let is_of_requests = matches!(meter.signal, Signal::ResponseTime | Signal::FirstByte | Signal::ErrorRate);
+        let is_of_requests = match meter.signal {
+            Signal::ResponseTime | Signal::FirstByte | Signal::ErrorRate => true,
+            Signal::CpuUtilization | Signal::MemoryUtilization => self.observations.back().is_some_and(|last| last.in_flight == 0),
+            _ => false,
+        };
         let ends = self.view(meter.window, now_ms).and_then(|view| view.ends());
         is_of_requests && ends.is_some_and(|(first, last)| first.arrived_total == last.arrived_total && last.queued == 0)
     }

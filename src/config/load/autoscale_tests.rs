@@ -671,7 +671,12 @@ fn a_cluster_has_peers_a_lease_and_an_identity() {
     refused(&with("peers: tidegate"), "cluster.peers", "host and port");
     refused(&with("identity: 'a b'"), "cluster.identity", "without spaces");
     warned(&with("peers: 'p:1'"), "cluster.peers: without `lease` every gateway leads");
-    assert!(!warnings(&with("peers: 'p:1', lease: {}")).iter().any(|warning| warning.contains("cluster")));
+    warned(&with("peers: 'p:1', lease: {}"), "cluster.peers: without `admin.token` the peers refuse to answer each other");
+    assert!(
+        !warnings(&format!("{}admin: {{ token: t }}\n", with("peers: 'p:1', lease: {}\n")))
+            .iter()
+            .any(|warning| warning.contains("cluster"))
+    );
 }
 
 #[test]
@@ -686,7 +691,7 @@ fn peers_that_cannot_be_asked_are_a_warning() {
         warned(&with(admin), "cluster.peers: the peers cannot be asked: `admin.bind` is not reached from elsewhere");
     }
     assert_eq!(warnings(&with("admin: { bind: ':9900', token: t }")), Vec::<String>::new());
-    let local = format!("{}cluster: {{ peers: 'p:9900', lease: {{}} }}", sized(""));
+    let local = format!("{}cluster: {{ peers: 'p:9900', lease: {{}} }}\nadmin: {{ token: t }}\n", sized(""));
     assert_eq!(warnings(&local), Vec::<String>::new());
 }
 

@@ -43,13 +43,14 @@ pub(super) fn replica(pod: &Pod, used: Option<&Used>, now: Timestamp) -> Option<
 fn phase(pod: &Pod) -> Option<Phase> {
     let status = pod.status.as_ref();
     let phase = status.and_then(|status| status.phase.as_deref());
-    if phase == Some("Succeeded") {
+    // A pod that has ended for good, such as an evicted one, lies around and counts for nobody: its workload has another one in its place.
+    if matches!(phase, Some("Succeeded" | "Failed")) {
         return None;
     }
     if pod.metadata.deletion_timestamp.is_some() {
         return Some(Phase::Stopping);
     }
-    if phase == Some("Failed") || status.is_some_and(is_stuck) {
+    if status.is_some_and(is_stuck) {
         return Some(Phase::Failed);
     }
     Some(if status.is_some_and(is_ready) { Phase::Ready } else { Phase::Starting })
@@ -144,7 +145,7 @@ mod tests {
             (waiting("ContainerCreating"), Some(Phase::Starting)),
             (waiting("CrashLoopBackOff"), Some(Phase::Failed)),
             (waiting("ImagePullBackOff"), Some(Phase::Failed)),
-            (json!({ "phase": "Failed", "reason": "Evicted" }), Some(Phase::Failed)),
+            (json!({ "phase": "Failed", "reason": "Evicted" }), None),
             (json!({ "phase": "Succeeded" }), None),
         ];
         for (status, phase) in table {
@@ -154,7 +155,7 @@ mod tests {
 
     #[test]
     fn a_pod_with_a_time_of_deletion_is_stopping_whatever_else_it_says() {
-        for status in [ready("True"), waiting("CrashLoopBackOff"), json!({ "phase": "Failed" })] {
+        for status in [ready("True"), waiting("CrashLoopBackOff")] {
             let mut pod = pod(status);
             pod["metadata"]["deletionTimestamp"] = json!("2026-01-01T00:00:30Z");
             assert_eq!(shown(pod).unwrap().phase, Phase::Stopping);

@@ -191,9 +191,9 @@ autoscale.policies.concurrency = 4 concurrency for each replica, average of 1m, 
 autoscale.behavior.scale_up.cooldown = 30s (default)
 autoscale.behavior.scale_up.max_step = none (default)
 autoscale.behavior.scale_up.stabilization = 0s (default)
-autoscale.behavior.scale_down.cooldown = 5m (default)
-autoscale.behavior.scale_down.max_step = 1 (default)
-autoscale.behavior.scale_down.stabilization = 5m (default)
+autoscale.behavior.scale_down.cooldown = 1m (default)
+autoscale.behavior.scale_down.max_step = none (default)
+autoscale.behavior.scale_down.stabilization = 10m (default)
 autoscale.behavior.scale_down.sustained = 10m (default)
 autoscale.behavior.tolerance = 10% (default)
 autoscale.behavior.max_events_per_hour = 60 (default)
@@ -223,7 +223,7 @@ fn what_a_pool_says_about_its_size_is_told_from_defaults() {
              { name: lag, signal: queue_wait, percentile: p99, up: 500ms, window: 2m },
              { name: jobs, signal: custom, metric: jobs_open, down: 3 },
              { name: office, schedule: '0 8 * * mon-fri', time_zone: Europe/Berlin, for: 10h, min_replicas: 5 } ],
-           behavior: { scale_up: { max_step: 50% }, scale_down: { max_step: off } },
+           behavior: { scale_up: { max_step: 50% }, scale_down: { max_step: 2 } },
            panic: off, forecast: off, fallback: 3, cost: { replica_hour: 0.42, currency: EUR } }, max_connections: 1",
     );
     tells(
@@ -241,7 +241,7 @@ fn what_a_pool_says_about_its_size_is_told_from_defaults() {
             "autoscale.policies.jobs = custom jobs_open below 3 takes 1, average of 1m, priority 1 (pool)",
             "autoscale.policies.office = 0 8 * * mon-fri in Europe/Berlin for 10h, at least 5 replicas (pool)",
             "autoscale.behavior.scale_up.max_step = 50% (pool)",
-            "autoscale.behavior.scale_down.max_step = none (pool)",
+            "autoscale.behavior.scale_down.max_step = 2 (pool)",
             "autoscale.panic = off (pool)",
             "autoscale.forecast = off (pool)",
             "autoscale.fallback = 3 (pool)",

@@ -38,7 +38,10 @@ fn every_failure_of_an_endpoint_has_its_condition_or_is_named_here() {
             | Reason::TlsCertificate => [Some(Condition::ConnectFailure); 2],
             Reason::EndpointReset | Reason::EndpointProtocol => [Some(Condition::Refused), Some(Condition::Reset)],
             Reason::FirstByteTimeout | Reason::AttemptTimeout => [Some(Condition::Timeout); 2],
-            Reason::UpgradeFailed | Reason::TotalTimeout | Reason::IdleTimeout | Reason::EndpointTruncated => [None; 2],
+            // Something has been sent to the client by then.
+            Reason::NotEvents | Reason::UpgradeFailed | Reason::TotalTimeout | Reason::IdleTimeout | Reason::EndpointTruncated => {
+                [None; 2]
+            }
             _ => {
                 assert_ne!(reason.side(), Side::Endpoint, "{reason:?} is new: is it tried again?");
                 [None; 2]
