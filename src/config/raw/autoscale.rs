@@ -119,7 +119,7 @@ pub(in crate::config) struct Behavior {
     pub(in crate::config) scale_down: ScaleDown,
     /// How far demand may be from what the replicas are for before anything is done, a ratio below 1. Default: 10%.
     pub(in crate::config) tolerance: Option<Text<Ratio>>,
-    /// Scalings in any hour, both directions together, 1 to 3600; scale-up for a full queue does not count. Default: 60.
+    /// Scalings in any hour, both directions together, 1 to 3600; scale-up in panic or for a full queue does not count. Default: 60.
     pub(in crate::config) max_events_per_hour: Option<Text<Count<1, 3600>>>,
 }
 
@@ -139,11 +139,11 @@ pub(in crate::config) struct ScaleUp {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ScaleDown {
-    /// The shortest time from any scaling to the next scale-down; may be 0. Default: `300s`.
+    /// The shortest time from any scaling to the next scale-down; may be 0. Default: `60s`.
     pub(in crate::config) cooldown: Option<Text<Delay>>,
-    /// The most replicas fewer at once, 1 to 1000, a share of those there are, 1% to 1000%, or `none`. Default: 1.
+    /// The most replicas fewer at once, 1 to 1000, a share of those there are, 1% to 1000%, or `none`. Default: `none`.
     pub(in crate::config) max_step: Option<OrNone<Text<Step>>>,
-    /// The most that was wanted in this time counts; may be 0. Default: `300s`.
+    /// The most that was wanted in this time counts; may be 0. Default: `10m`.
     pub(in crate::config) stabilization: Option<Text<Delay>>,
     /// How long use must have been low; may be 0. Default: `10m`.
     pub(in crate::config) sustained: Option<Text<Delay>>,
