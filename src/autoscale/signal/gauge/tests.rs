@@ -249,7 +249,9 @@ fn a_pool_that_is_not_seen_is_not_idle() {
     let slow = terms(vec![target("slow", average(Signal::ResponseTime)), target("cpu", average(Signal::CpuUtilization))]);
     assert!(seen(0..20, |_, _| ()).readings(&slow, 40_000).iter().all(|reading| !reading.is_idle));
     let readings = seen(0..20, |_, _| ()).readings(&slow, 19_000);
-    assert_eq!([readings[0].is_idle, readings[1].is_idle], [true, false], "processors can be measured without requests");
+    assert_eq!([readings[0].is_idle, readings[1].is_idle], [true, true], "endpoints report their processors with answers");
+    let readings = seen(0..20, |_, seen| seen.in_flight = 1).readings(&slow, 19_000);
+    assert_eq!([readings[0].is_idle, readings[1].is_idle], [true, false], "who works could be measured");
 }
 
 #[test]
@@ -265,7 +267,7 @@ fn missing_time_grows_until_there_is_data() {
         (14_000, None, 0),
         (15_000, None, 1_000),
     ] {
-        gauge.push(Observation { at_ms, cpu: use_of_cpu, ..Observation::default() });
+        gauge.push(Observation { at_ms, in_flight: 1, cpu: use_of_cpu, ..Observation::default() });
         assert_eq!(gauge.readings(&cpu, at_ms)[0].missing_ms, missing_ms, "at {at_ms}");
     }
 }
