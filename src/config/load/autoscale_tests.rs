@@ -673,7 +673,7 @@ fn a_cluster_has_peers_a_lease_and_an_identity() {
     warned(&with("peers: 'p:1'"), "cluster.peers: without `lease` every gateway leads");
     warned(&with("peers: 'p:1', lease: {}"), "cluster.peers: without `admin.token` the peers refuse to answer each other");
     assert!(
-        !warnings(&format!("{}admin: {{ token: t }}\n", with("peers: 'p:1', lease: {}\n")))
+        !warnings(&format!("{}\nadmin: {{ token: t }}\n", with("peers: 'p:1', lease: {}")))
             .iter()
             .any(|warning| warning.contains("cluster"))
     );
