@@ -12,7 +12,7 @@ use http::StatusCode;
 use serde::Deserialize;
 
 use super::api::{Problem, Shared, read};
-use super::autoscale::OrderRequest;
+use super::autoscale::{OrderRequest, ScalingView};
 use super::duration;
 use super::handles::{Control, Unknown};
 use crate::autoscale::Instruction;
@@ -110,19 +110,23 @@ async fn scaling(State(control): Shared, Path(pool): Path<String>) -> Result<Res
 
 async fn give_order(State(control): Shared, Path(pool): Path<String>, request: Request) -> Result<Response, Problem> {
     // First, so that a wrong name is not hidden behind a wrong order.
-    let standing = control.scaling(&pool)?;
-    if !standing.leads {
-        let leader = standing.leader.map_or_else(|| "another gateway".to_owned(), |leader| format!("{leader:?}"));
-        return Err(Problem::new(
-            StatusCode::CONFLICT,
-            format!("this gateway does not size pool {pool:?}: give the order to {leader}, which leads"),
-        ));
-    }
+    must_lead(&control.scaling(&pool)?)?;
     let order: OrderRequest = read(request, OrderRequest::EXPECTED).await?;
     let order = order.check().map_err(|why| Problem::new(StatusCode::BAD_REQUEST, why))?;
     Ok(Json(control.order_scaling(&pool, Some(order))?).into_response())
 }
 
 async fn take_order_back(State(control): Shared, Path(pool): Path<String>) -> Result<Response, Problem> {
+    must_lead(&control.scaling(&pool)?)?;
     Ok(Json(control.order_scaling(&pool, None)?).into_response())
+}
+
+/// Refuses what would have no effect here.
+fn must_lead(standing: &ScalingView) -> Result<(), Problem> {
+    if standing.leads {
+        return Ok(());
+    }
+    let leader = standing.leader.as_ref().map_or_else(|| "another gateway".to_owned(), |leader| format!("{leader:?}"));
+    let detail = format!("this gateway does not size pool \"{}\": give the order to {leader}, which leads", standing.pool);
+    Err(Problem::new(StatusCode::CONFLICT, detail))
 }

@@ -148,11 +148,9 @@ async fn watch_memory(services: Weak<Services>) {
 }
 
 fn platforms(snapshot: &Snapshot, folder: Option<PathBuf>, cluster: Option<Arc<Cluster>>) -> Platforms {
-    let mut platforms = Platforms::new(folder);
-    // Containers of an engine that several gateways use are told apart by their gateway.
-    if let Some(identity) = snapshot.cluster.as_ref().and_then(|cluster| cluster.identity.as_deref()) {
-        platforms = platforms.owned_by(identity);
-    }
+    let identity = snapshot.cluster.as_ref().and_then(|cluster| cluster.identity.clone());
+    let owner = storage::owner(identity, folder.as_deref());
+    let mut platforms = Platforms::new(folder).owned_by(&owner);
     if let Some(cluster) = cluster {
         platforms = platforms.with_cluster(cluster);
     }

@@ -13,6 +13,16 @@ pub(super) fn folder(snapshot: &Snapshot, source: &Source) -> Option<PathBuf> {
     choose(snapshot.storage.path.as_deref(), source.file(), &|name| env::var_os(name).map(PathBuf::from))
 }
 
+/// Names who owns what runs on an engine that other Tidegates use too: the gateway's name, else one that goes with its state, so that it is the
+/// same after a restart and another one for another config.
+pub(super) fn owner(identity: Option<String>, folder: Option<&Path>) -> String {
+    let of_folder = |folder: &Path| {
+        let folder = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
+        format!("tidegate-{:08x}", hash::stable(folder.as_os_str().as_encoded_bytes()) >> 32)
+    };
+    identity.or_else(|| folder.map(of_folder)).unwrap_or_else(|| "tidegate".to_owned())
+}
+
 fn choose(given: Option<&Path>, file: Option<&Path>, variable: &dyn Fn(&str) -> Option<PathBuf>) -> Option<PathBuf> {
     if let Some(given) = given {
         return Some(given.to_owned());
@@ -59,6 +69,15 @@ mod tests {
         assert!(
             chosen(None, Some("/etc/a.yaml"), &[("XDG_STATE_HOME", "/state"), ("HOME", "/home/u")]).unwrap().starts_with("/state/")
         );
+    }
+
+    #[test]
+    fn an_owner_goes_with_a_gateway_or_its_state() {
+        let at = |folder: &str| owner(None, Some(Path::new(folder)));
+        assert_eq!(owner(Some("edge-1".to_owned()), Some(Path::new("/a"))), "edge-1");
+        assert_eq!(at("/a"), at("/a"));
+        assert_ne!(at("/a"), at("/b"));
+        assert_eq!(owner(None, None), "tidegate");
     }
 
     #[test]

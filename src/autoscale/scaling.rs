@@ -147,8 +147,11 @@ impl Scaling {
 
     /// Takes the leader's word of who is leaving.
     pub(super) fn tell(&self, leaving: BTreeSet<Id>, now: Tick) {
-        *lock(&self.told) = Some((leaving, now + WORD));
-        self.wake.notify_one();
+        let before = lock(&self.told).replace((leaving.clone(), now + WORD));
+        // The same word again is no news, and a look costs the platform an answer.
+        if before.is_none_or(|(before, _)| before != leaving) {
+            self.wake.notify_one();
+        }
     }
 
     /// Returns who is leaving by the leader's word, while that counts.

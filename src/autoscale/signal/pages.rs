@@ -20,8 +20,8 @@ use crate::autoscale::scaling::Scaling;
 use crate::kit::clock;
 use crate::model::{ScaleRule, Signal, Terms};
 use crate::registry::LivePool;
-use crate::upstream::Lookup;
 use crate::upstream::once::{Site, Spoken, exchange, get, open};
+use crate::upstream::{Lookup, Target};
 
 /// How often pages are fetched.
 pub(in crate::autoscale) const PERIOD: Duration = Duration::from_secs(5);
@@ -31,6 +31,9 @@ const PATIENCE: Duration = Duration::from_secs(3);
 
 /// The most that is read of a page.
 const MAX_PAGE: usize = 4 * 1024 * 1024;
+
+/// Pages that are held at once.
+const AT_ONCE: usize = 16;
 
 /// Where endpoints have their page.
 const PAGE: &str = "/metrics";
@@ -74,30 +77,33 @@ pub(in crate::autoscale) async fn fetch(signals: &[Signal], pool: &LivePool, loo
 async fn sums(names: &[&str], pool: &LivePool, lookup: &Lookup) -> BTreeMap<String, f64> {
     let members = pool.members.load_full();
     let serving = members.set.endpoints().iter().zip(&members.targets).filter(|(endpoint, _)| endpoint.is_eligible());
-    let asked = serving.map(|(_, target)| async move {
-        let reading = async {
-            let stream = open(target, lookup, PATIENCE).await?;
-            let spoken = Spoken::over(&stream, target.settings.protocol);
-            let request = get(spoken, target, PAGE)?;
-            exchange(stream, spoken, request, |_| MAX_PAGE).await
-        };
-        timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))
-    });
+    let targets: Vec<Target> = serving.map(|(_, target)| target.clone()).collect();
     let mut sums = BTreeMap::new();
-    for page in join_all(asked).await {
-        match page {
-            Ok(answer) if answer.head.status.is_success() => add(&mut sums, &answer.body, names),
-            Ok(answer) => {
-                debug!(status = %answer.head.status, "A page of an endpoint cannot be read.");
-                return BTreeMap::new();
-            }
-            Err(error) => {
-                debug!(error, "A page of an endpoint cannot be read.");
-                return BTreeMap::new();
+    for some in targets.chunks(AT_ONCE) {
+        for page in join_all(some.iter().map(|target| page(target, lookup))).await {
+            match page {
+                Ok(page) => add(&mut sums, &page, names),
+                Err(error) => {
+                    debug!(error, "A page of an endpoint cannot be read.");
+                    return BTreeMap::new();
+                }
             }
         }
     }
     sums
+}
+
+/// Reads the page of one endpoint; the error is one line.
+async fn page(target: &Target, lookup: &Lookup) -> Result<Bytes, String> {
+    let reading = async {
+        let stream = open(target, lookup, PATIENCE).await?;
+        let spoken = Spoken::over(&stream, target.settings.protocol);
+        let request = get(spoken, target, PAGE)?;
+        exchange(stream, spoken, request, |_| MAX_PAGE).await
+    };
+    let answer = timeout(PATIENCE, reading).await.unwrap_or_else(|_| Err("no answer in time".to_owned()))?;
+    let status = answer.head.status;
+    if status.is_success() { Ok(answer.body) } else { Err(format!("status {status}")) }
 }
 
 /// Adds the samples of `names` on a page in the Prometheus text format, whatever their labels.

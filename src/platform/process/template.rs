@@ -30,6 +30,8 @@ impl Start<'_> {
         let (first, arguments) = program.command.split_first()?;
         let mut command = Command::new(self.fill(first));
         command.args(arguments.iter().map(|argument| self.fill(argument)));
+        // Whoever sizes pools holds this token; what runs in a pool has no business with it.
+        command.env_remove("TIDEGATE_ADMIN_TOKEN");
         command.env("PORT", self.port.to_string()).env("TIDEGATE_REPLICA", self.name.as_str());
         command.envs(program.env.iter().map(|(name, value)| (name, self.fill(value.expose()))));
         command.env(MARK, self.mark);
