@@ -35,6 +35,9 @@ pub struct Leaving {
     pub empty_looks: u32,
     /// When the platform was told to end it.
     pub released_ms: Option<u64>,
+    /// How old it was when it was last looked at, and when that was: another one may come under the same name.
+    #[serde(skip)]
+    pub seen: (u64, u64),
 }
 
 /// What is to be done.
@@ -80,7 +83,7 @@ impl Retreat {
     ///
     /// Each chosen one has `patience_ms` to run empty.
     pub fn step(&mut self, present: &[Candidate], wanted: u32, patience_ms: u64, now_ms: u64) -> Moves {
-        self.forget_absent(|name| present.iter().any(|candidate| candidate.name == *name));
+        self.forget_absent(present, now_ms);
         let mut moves = Moves::default();
         self.give_back(present, now_ms, &mut moves);
         let staying = present.iter().filter(|candidate| !self.leaving.contains_key(&candidate.name)).count();
@@ -94,9 +97,16 @@ impl Retreat {
         moves
     }
 
-    /// Forgets those that are not there any more.
-    pub fn forget_absent(&mut self, is_there: impl Fn(&Id) -> bool) {
-        self.leaving.retain(|name, _| is_there(name));
+    /// Forgets those that are not there any more, also when another one has their name by now.
+    pub fn forget_absent(&mut self, present: &[Candidate], now_ms: u64) {
+        self.leaving.retain(|name, leaving| {
+            let Some(candidate) = present.iter().find(|candidate| candidate.name == *name) else { return false };
+            let (age_ms, looked_ms) = leaving.seen;
+            // The same one has aged by the time that has passed; one that has come since then is at most so old. Clocks that differ do so both times.
+            let is_same = candidate.age_ms >= (age_ms / 2).saturating_add(now_ms.saturating_sub(looked_ms));
+            leaving.seen = (candidate.age_ms, now_ms);
+            is_same
+        });
     }
 
     /// The platform was told to end those, and did not take it: they are still leaving.
@@ -141,7 +151,10 @@ impl Retreat {
         staying.sort_by(|a, b| leaves_first(a, b));
         for candidate in staying.into_iter().take(count) {
             let until_ms = now_ms.saturating_add(patience_ms);
-            self.leaving.insert(candidate.name.clone(), Leaving { since_ms: now_ms, until_ms, empty_looks: 0, released_ms: None });
+            self.leaving.insert(
+                candidate.name.clone(),
+                Leaving { since_ms: now_ms, until_ms, empty_looks: 0, released_ms: None, seen: (candidate.age_ms, now_ms) },
+            );
             moves.drain.push(candidate.name.clone());
         }
     }

@@ -161,8 +161,8 @@ impl Sizer {
         // A platform that does not answer does not keep anybody from deciding: what it said last counts, and nothing is done.
         let Some((seen, _)) = self.seen.clone() else { return };
         // Who is gone does not drain any more.
-        self.retreat
-            .forget_absent(|name| seen.replicas.iter().any(|replica| replica.name == *name && replica.phase != Phase::Stopping));
+        let present = self.candidates(&seen);
+        self.retreat.forget_absent(&present, millis_of(now));
         let input = self.input(&seen, &observation, now);
         let before = self.state.clone();
         let (decision, state) = decide(&self.terms, &input, &before);

@@ -7,7 +7,7 @@ fn id(name: &str) -> Id {
 }
 
 fn replica(name: &str, in_flight: u64) -> Candidate {
-    Candidate { name: id(name), in_flight, serves: true, last_used_ms: 10, age_ms: 1000 }
+    Candidate { name: id(name), in_flight, serves: true, last_used_ms: 10, age_ms: 1_000_000_000 }
 }
 
 fn names(ids: &[Id]) -> Vec<&str> {
@@ -18,7 +18,7 @@ fn names(ids: &[Id]) -> Vec<&str> {
 fn the_one_with_the_fewest_running_requests_leaves_then_the_coldest_then_the_youngest() {
     let mut present = [replica("a", 3), replica("b", 1), replica("c", 1), replica("d", 1)];
     present[2].last_used_ms = 5;
-    present[3].age_ms = 900;
+    present[3].age_ms = 900_000_000;
     let mut retreat = Retreat::default();
     assert_eq!(names(&retreat.step(&present, 3, 1000, 0).drain), ["c"]);
     assert_eq!(names(&retreat.step(&present, 2, 1000, 0).drain), ["d"]);
@@ -85,6 +85,17 @@ fn a_replica_that_the_platform_spared_serves_again() {
     assert_eq!(retreat.step(&left, 1, 1000, 30_000), Moves::default());
     assert_eq!(names(&retreat.step(&left, 1, 1000, 30_001).undrain), ["b"]);
     assert!(retreat.leaving().is_empty());
+}
+
+#[test]
+fn another_replica_of_the_same_name_has_nothing_to_leave_for() {
+    let mut retreat = Retreat::default();
+    let aged = |age_ms| Candidate { age_ms, ..replica("b", 0) };
+    retreat.step(&[replica("a", 9), aged(1000)], 1, 1000, 0);
+    assert_eq!(retreat.step(&[replica("a", 9), aged(1100)], 1, 1000, 100).release, [id("b")]);
+    assert_eq!(retreat.step(&[replica("a", 9), aged(1200)], 2, 1000, 200), Moves::default(), "it is the same one");
+    retreat.step(&[replica("a", 9), aged(90)], 2, 1000, 300);
+    assert!(retreat.leaving().is_empty(), "it has come since the last look");
 }
 
 #[test]

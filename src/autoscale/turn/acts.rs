@@ -103,7 +103,7 @@ impl Sizer {
         count.max(seen.desired.saturating_sub(released).saturating_sub(unshown))
     }
 
-    fn candidates(&self, seen: &Observed) -> Vec<Candidate> {
+    pub(super) fn candidates(&self, seen: &Observed) -> Vec<Candidate> {
         let members = self.live.members.load();
         let staying = seen.replicas.iter().filter(|replica| replica.phase != Phase::Stopping);
         let candidate = |replica: &Replica| {
