@@ -262,19 +262,7 @@ fn scale(values: &[f64], seasons: Seasons) -> f64 {
 fn terms(horizon: Duration) -> Terms {
     let meter = Meter { signal: Signal::RequestRate, aggregation: Aggregation::Average, window: Duration::from_secs(60) };
     let rule = ScaleRule::Target { meter, target: 20.0 };
-    Terms {
-        min_replicas: 1,
-        max_replicas: 100,
-        idle_after: Duration::from_secs(600),
-        interval: Duration::from_secs(1),
-        policies: vec![ScalePolicy { name: "rate".parse().expect("a valid name"), rule, priority: 4 }],
-        scale_up: model::ScaleUp::default(),
-        scale_down: model::ScaleDown::default(),
-        tolerance: 0.1,
-        max_events_per_hour: 10,
-        panic: None,
-        forecast: Some(model::Forecast { horizon, ..model::Forecast::default() }),
-        missing_after: Duration::from_secs(120),
-        fallback: model::Fallback::Hold,
-    }
+    let policies = vec![ScalePolicy { name: "rate".parse().expect("a valid name"), rule, priority: 4 }];
+    let forecast = Some(model::Forecast { horizon, ..model::Forecast::default() });
+    Terms { max_replicas: 100, policies, forecast, ..Terms::default() }
 }

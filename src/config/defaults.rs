@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::model::{Aggregation, Fallback, Meter, ScalePolicy, ScaleRule, Signal};
+use crate::model::{Aggregation, Meter, ScalePolicy, ScaleRule, Signal};
 
 /// The share of extra attempts of a hedge.
 ///
@@ -53,32 +53,8 @@ pub(crate) const HEAL_AFTER: Duration = Duration::from_secs(300);
 /// The pause between two actions on one endpoint: twice as long, so that an action has time to show.
 pub(crate) const HEAL_COOLDOWN: Duration = Duration::from_secs(600);
 
-/// The fewest replicas: scale to zero is asked for, never a surprise.
-pub(crate) const MIN_REPLICAS: u32 = 1;
-
-/// The most replicas, unless `min_replicas` is more: enough to see sizing at work, and no bill to be afraid of.
-pub(crate) const MAX_REPLICAS: u32 = 10;
-
-/// How long nobody must have asked for anything before the last replica goes.
-pub(crate) const IDLE_AFTER: Duration = Duration::from_secs(600);
-
-/// How often it is decided: signals are at hand, so a look costs next to nothing.
-pub(crate) const SCALE_INTERVAL: Duration = Duration::from_secs(1);
-
 /// Over which time a signal is taken (as in Knative's stable window).
 pub(crate) const SCALE_WINDOW: Duration = Duration::from_secs(60);
-
-/// How far demand may be from what the replicas are for (as in the Horizontal Pod Autoscaler).
-pub(crate) const SCALE_TOLERANCE: f64 = 0.1;
-
-/// Scalings in any hour: one a minute, which only a policy that swings exceeds.
-pub(crate) const MAX_EVENTS_PER_HOUR: u32 = 60;
-
-/// How long a signal may be without data before the fallback counts.
-pub(crate) const MISSING_AFTER: Duration = Duration::from_secs(120);
-
-/// What a policy without data asks for.
-pub(crate) const SCALE_FALLBACK: Fallback = Fallback::Hold;
 
 /// How long the running requests of a leaving replica may take: as long as most streams of agents.
 pub(crate) const REPLICA_DRAIN: Duration = Duration::from_secs(600);

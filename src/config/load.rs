@@ -86,4 +86,6 @@ mod autoscale_tests;
 #[cfg(test)]
 mod policies_tests;
 #[cfg(test)]
+mod sizing_tests;
+#[cfg(test)]
 mod tests;

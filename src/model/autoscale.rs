@@ -76,6 +76,27 @@ pub struct Terms {
     pub fallback: Fallback,
 }
 
+impl Default for Terms {
+    /// Without policies, for which there is no default.
+    fn default() -> Self {
+        Self {
+            min_replicas: 1,
+            max_replicas: 10,
+            idle_after: Duration::from_secs(600),
+            interval: Duration::from_secs(1),
+            policies: Vec::new(),
+            scale_up: ScaleUp::default(),
+            scale_down: ScaleDown::default(),
+            tolerance: 0.1,
+            max_events_per_hour: 60,
+            panic: Some(Panic::default()),
+            forecast: Some(Forecast::default()),
+            missing_after: Duration::from_secs(120),
+            fallback: Fallback::Hold,
+        }
+    }
+}
+
 /// What is scaled.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]

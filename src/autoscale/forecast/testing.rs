@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::model::{self, Aggregation, Fallback, Meter, ScaleDown, ScalePolicy, ScaleRule, ScaleUp, Signal, Terms};
+use crate::model::{self, Aggregation, Meter, ScalePolicy, ScaleRule, Signal, Terms};
 
 pub(super) fn policy(signal: Signal, target: f64) -> ScalePolicy {
     let meter = Meter { signal, aggregation: Aggregation::Average, window: Duration::from_secs(60) };
@@ -10,19 +10,6 @@ pub(super) fn policy(signal: Signal, target: f64) -> ScalePolicy {
 }
 
 pub(super) fn terms(horizon: Duration, policies: Vec<ScalePolicy>) -> Terms {
-    Terms {
-        min_replicas: 1,
-        max_replicas: 100,
-        idle_after: Duration::from_secs(600),
-        interval: Duration::from_secs(1),
-        policies,
-        scale_up: ScaleUp::default(),
-        scale_down: ScaleDown::default(),
-        tolerance: 0.1,
-        max_events_per_hour: 10,
-        panic: None,
-        forecast: Some(model::Forecast { horizon, ..model::Forecast::default() }),
-        missing_after: Duration::from_secs(120),
-        fallback: Fallback::Hold,
-    }
+    let forecast = Some(model::Forecast { horizon, ..model::Forecast::default() });
+    Terms { max_replicas: 100, policies, forecast, ..Terms::default() }
 }

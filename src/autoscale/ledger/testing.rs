@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::entry::{Draft, Entry, Upshot};
 use crate::autoscale::{Decision, Demand, Input, Look, Reading, Replicas, State, Trigger, Verdict, Vote, decide};
-use crate::model::{Aggregation, Fallback, Id, Meter, ScaleDown, ScaleMode, ScalePolicy, ScaleRule, ScaleUp, Signal, Terms};
+use crate::model::{Aggregation, Id, Meter, ScaleMode, ScalePolicy, ScaleRule, Signal, Terms};
 
 /// 2026-01-01 in milliseconds, a whole hour.
 pub(in crate::autoscale) const NOW: i64 = 1_767_139_200_000;
@@ -20,24 +20,9 @@ pub(in crate::autoscale) fn terms() -> Terms {
     let busy = ScaleRule::Target { meter: meter(Signal::Concurrency), target: 8.0 };
     let (meter, weight) = (meter(Signal::ResponseTime), 1.0);
     let slow = ScaleRule::Threshold { meter, up: Some(0.5), down: None, step_up: 2, step_down: 1, weight };
-    Terms {
-        min_replicas: 1,
-        max_replicas: 10,
-        idle_after: Duration::from_secs(600),
-        interval: Duration::from_secs(1),
-        policies: vec![
-            ScalePolicy { name: id("busy"), rule: busy, priority: 5 },
-            ScalePolicy { name: id("slow"), rule: slow, priority: 4 },
-        ],
-        scale_up: ScaleUp::default(),
-        scale_down: ScaleDown::default(),
-        tolerance: 0.1,
-        max_events_per_hour: 10,
-        panic: None,
-        forecast: None,
-        missing_after: Duration::from_secs(120),
-        fallback: Fallback::Hold,
-    }
+    let policies =
+        vec![ScalePolicy { name: id("busy"), rule: busy, priority: 5 }, ScalePolicy { name: id("slow"), rule: slow, priority: 4 }];
+    Terms { policies, max_events_per_hour: 10, panic: None, forecast: None, ..Terms::default() }
 }
 
 pub(in crate::autoscale) fn input(at_unix_ms: i64, desired: u32, value: f64) -> Input {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Fallback, ScaleDown, ScalePolicy, ScaleUp};
+use crate::model::ScalePolicy;
 
 const HOUR: u64 = 3600;
 
@@ -19,21 +19,7 @@ fn zoned(name: &str, cron: &str, zone: &str, (hours, bounds): (u64, (Option<u32>
 }
 
 fn terms(policies: Vec<ScalePolicy>) -> Terms {
-    Terms {
-        min_replicas: 1,
-        max_replicas: 20,
-        idle_after: Duration::from_secs(600),
-        interval: Duration::from_secs(1),
-        policies,
-        scale_up: ScaleUp::default(),
-        scale_down: ScaleDown::default(),
-        tolerance: 0.1,
-        max_events_per_hour: 60,
-        panic: None,
-        forecast: None,
-        missing_after: Duration::from_secs(120),
-        fallback: Fallback::Hold,
-    }
+    Terms { max_replicas: 20, policies, panic: None, forecast: None, ..Terms::default() }
 }
 
 fn schedules(policies: Vec<ScalePolicy>) -> Schedules {

@@ -1,11 +1,11 @@
 //! `pools.NAME.autoscale`: bounds, scale to zero, what cannot work or has no effect.
 
 use super::{Report, scale_policies, targets};
+use crate::config::compile;
 use crate::config::raw::{Autoscale, Pool};
 use crate::config::shape::{At, OrNone};
 use crate::config::tree::NodeId;
-use crate::config::{compile, defaults};
-use crate::model::{Fallback, ForecastMode, Queue};
+use crate::model::{Fallback, ForecastMode, Queue, Terms};
 
 /// What checks of sizing look at together.
 pub(super) struct Sizing<'a> {
@@ -42,7 +42,7 @@ pub(super) fn autoscale(pool: &Pool, pool_id: NodeId, report: &mut Report<'_>) {
 
 fn min_replicas(autoscale: &At<Autoscale>, report: &Report<'_>) -> Option<u32> {
     let given = autoscale.value.min_replicas.as_ref().map(|count| count.value.0);
-    given.or_else(|| (!report.has_key(autoscale.id, "min_replicas")).then_some(defaults::MIN_REPLICAS))
+    given.or_else(|| (!report.has_key(autoscale.id, "min_replicas")).then_some(Terms::default().min_replicas))
 }
 
 fn max_replicas(autoscale: &At<Autoscale>, report: &Report<'_>) -> Option<u32> {

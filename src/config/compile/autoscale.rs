@@ -27,27 +27,28 @@ pub(super) fn autoscale(raw: &raw::Autoscale, slots: Option<u32>, base: &Path) -
 /// Returns the most replicas when the file does not say.
 pub(in crate::config) fn default_max_replicas(min_replicas: u32) -> u32 {
     // A bound that is given moves the default of the other one out of its way.
-    defaults::MAX_REPLICAS.max(min_replicas)
+    Terms::default().max_replicas.max(min_replicas)
 }
 
 /// Returns how often it is decided.
 pub(in crate::config) fn interval(raw: &raw::Autoscale) -> Duration {
-    raw.interval.as_ref().map_or(defaults::SCALE_INTERVAL, |span| span.value.0)
+    raw.interval.as_ref().map_or(Terms::default().interval, |span| span.value.0)
 }
 
 fn terms(raw: &raw::Autoscale, slots: Option<u32>) -> Terms {
-    let min_replicas = raw.min_replicas.as_ref().map_or(defaults::MIN_REPLICAS, |count| count.value.0);
+    let default = Terms::default();
+    let min_replicas = raw.min_replicas.as_ref().map_or(default.min_replicas, |count| count.value.0);
     let behavior = &raw.behavior;
     Terms {
         min_replicas,
         max_replicas: raw.max_replicas.as_ref().map_or_else(|| default_max_replicas(min_replicas), |count| count.value.0),
-        idle_after: period(&raw.idle_after, defaults::IDLE_AFTER),
+        idle_after: period(&raw.idle_after, default.idle_after),
         interval: interval(raw),
         policies: scale_policy::policies(&raw.policies, slots),
         scale_up: scale_up(&behavior.scale_up),
         scale_down: scale_down(&behavior.scale_down),
-        tolerance: behavior.tolerance.as_ref().map_or(defaults::SCALE_TOLERANCE, |ratio| ratio.value.0),
-        max_events_per_hour: behavior.max_events_per_hour.as_ref().map_or(defaults::MAX_EVENTS_PER_HOUR, |count| count.value.0),
+        tolerance: behavior.tolerance.as_ref().map_or(default.tolerance, |ratio| ratio.value.0),
+        max_events_per_hour: behavior.max_events_per_hour.as_ref().map_or(default.max_events_per_hour, |count| count.value.0),
         panic: match &raw.panic {
             None => Some(panic(None, raw)),
             Some(given) => given.as_option().map(|given| panic(Some(&given.value), raw)),
@@ -56,8 +57,8 @@ fn terms(raw: &raw::Autoscale, slots: Option<u32>) -> Terms {
             None => Some(Forecast::default()),
             Some(given) => given.as_option().and_then(|given| forecast(&given.value)),
         },
-        missing_after: period(&raw.missing_after, defaults::MISSING_AFTER),
-        fallback: raw.fallback.as_ref().map_or(defaults::SCALE_FALLBACK, |fallback| fallback.value),
+        missing_after: period(&raw.missing_after, default.missing_after),
+        fallback: raw.fallback.as_ref().map_or(default.fallback, |fallback| fallback.value),
     }
 }
 

@@ -1,7 +1,6 @@
 use proptest::prelude::{Just, Strategy as _, any, prop, prop_assert, prop_oneof, proptest};
 
 use super::*;
-use crate::model::{Fallback, Panic, ScaleDown, ScaleUp};
 
 const ALL: [Aggregation; 8] = [
     Aggregation::Average,
@@ -39,21 +38,7 @@ fn near(value: Option<f64>, expected: f64) -> bool {
 }
 
 fn terms(policies: Vec<ScalePolicy>) -> Terms {
-    Terms {
-        min_replicas: 1,
-        max_replicas: 20,
-        idle_after: Duration::from_secs(600),
-        interval: Duration::from_secs(1),
-        policies,
-        scale_up: ScaleUp::default(),
-        scale_down: ScaleDown::default(),
-        tolerance: 0.1,
-        max_events_per_hour: 60,
-        panic: Some(Panic::default()),
-        forecast: None,
-        missing_after: Duration::from_secs(120),
-        fallback: Fallback::Hold,
-    }
+    Terms { max_replicas: 20, policies, forecast: None, ..Terms::default() }
 }
 
 fn target(name: &str, meter: Meter) -> ScalePolicy {

@@ -26,8 +26,8 @@ pub(super) fn scaling(pool: &Pool, policies: &mut Vec<Policy>) {
     behavior(terms, &mut section);
     panic(terms, &mut section);
     forecast(terms.forecast.as_ref(), &mut section);
-    section.add("autoscale.missing_after", &terms.missing_after, &defaults::MISSING_AFTER, duration);
-    section.add("autoscale.fallback", &terms.fallback, &defaults::SCALE_FALLBACK, |fallback| match fallback {
+    section.add("autoscale.missing_after", &terms.missing_after, &Terms::default().missing_after, duration);
+    section.add("autoscale.fallback", &terms.fallback, &Terms::default().fallback, |fallback| match fallback {
         Fallback::Replicas(count) => count.to_string(),
         other => word(other),
     });
@@ -52,12 +52,12 @@ fn target(target: &Target) -> String {
 }
 
 fn bounds(terms: &Terms, section: &mut Section<'_>) {
-    section.add("autoscale.min_replicas", &terms.min_replicas, &defaults::MIN_REPLICAS, number);
-    section.add("autoscale.max_replicas", &terms.max_replicas, &defaults::MAX_REPLICAS.max(terms.min_replicas), number);
+    section.add("autoscale.min_replicas", &terms.min_replicas, &Terms::default().min_replicas, number);
+    section.add("autoscale.max_replicas", &terms.max_replicas, &Terms::default().max_replicas.max(terms.min_replicas), number);
     if terms.min_replicas == 0 {
-        section.add("autoscale.idle_after", &terms.idle_after, &defaults::IDLE_AFTER, duration);
+        section.add("autoscale.idle_after", &terms.idle_after, &Terms::default().idle_after, duration);
     }
-    section.add("autoscale.interval", &terms.interval, &defaults::SCALE_INTERVAL, duration);
+    section.add("autoscale.interval", &terms.interval, &Terms::default().interval, duration);
 }
 
 fn policy(policy: &ScalePolicy) -> String {
@@ -116,8 +116,8 @@ fn behavior(terms: &Terms, section: &mut Section<'_>) {
     section.add("autoscale.behavior.scale_down.max_step", &down.max_step, &default.max_step, step);
     section.add("autoscale.behavior.scale_down.stabilization", &down.stabilization, &default.stabilization, duration);
     section.add("autoscale.behavior.scale_down.sustained", &down.sustained, &default.sustained, duration);
-    section.add("autoscale.behavior.tolerance", &terms.tolerance, &defaults::SCALE_TOLERANCE, |ratio| percent(*ratio));
-    let events = (&terms.max_events_per_hour, &defaults::MAX_EVENTS_PER_HOUR);
+    section.add("autoscale.behavior.tolerance", &terms.tolerance, &Terms::default().tolerance, |ratio| percent(*ratio));
+    let events = (&terms.max_events_per_hour, &Terms::default().max_events_per_hour);
     section.add("autoscale.behavior.max_events_per_hour", events.0, events.1, number);
 }
 
