@@ -45,7 +45,7 @@ pub struct Reply {
 impl Reply {
     fn new(status: &str, body: usize) -> Self {
         let mut bytes = format!(
-            "HTTP/1.1 {status}\r\nserver: peers-backend\r\ncontent-type: application/octet-stream\r\ncontent-length: {body}\r\n\r\n"
+            "HTTP/1.1 {status}\r\nserver: bench-backend\r\ncontent-type: application/octet-stream\r\ncontent-length: {body}\r\n\r\n"
         )
         .into_bytes();
         let head = bytes.len();

@@ -7,7 +7,7 @@ from pathlib import Path
 from lib import tools
 
 CLIENT_CORE = 1
-POST = Path(__file__).resolve().parent.parent / "post.lua"
+POST = Path(__file__).resolve().parent / "post.lua"
 
 UNITS_MS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 

@@ -1,12 +1,13 @@
-"""Tests of the benchmark itself: `cd benches/peers && python3 -m unittest lib.tests`."""
+"""Tests of the benchmark itself: `cd benches && python3 -m unittest peers.tests`."""
 
 import tempfile
 import unittest
 from pathlib import Path
 
-from lib import report, tools
-from lib.measure import Result, Sample
-from lib.scenarios import SCENARIOS, read_h2load, read_wrk
+from lib import tools
+from peers import report
+from peers.measure import Result, Sample
+from peers.scenarios import SCENARIOS, read_h2load, read_wrk
 
 WRK = """Running 2s test @ http://127.0.0.1:4000/1k
   1 threads and 64 connections

@@ -3,7 +3,7 @@
 import datetime
 
 from lib import tools
-from lib.measure import MAX_NOISE
+from peers.measure import MAX_NOISE
 
 BEGIN = "<!-- peers: begin -->"
 END = "<!-- peers: end -->"

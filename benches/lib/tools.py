@@ -14,6 +14,9 @@ import subprocess
 import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
 
 PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "h2load": "nghttp2-client", "openssl": "openssl", "taskset": "util-linux"}
 
@@ -58,14 +61,15 @@ def free_ports(count):
 
 
 def start(core, command, log, **options):
-    """Starts a program on one core, in a group of its own."""
+    """Starts a program in a group of its own, on one core when there is one."""
 
     def before_exec():
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
-    pinned = [find("taskset"), "-c", str(core), *command]
+    if core is not None:
+        command = [find("taskset"), "-c", str(core), *command]
     options.setdefault("stdout", log)
-    return subprocess.Popen(pinned, stderr=log, preexec_fn=before_exec, start_new_session=True, **options)
+    return subprocess.Popen(command, stderr=log, preexec_fn=before_exec, start_new_session=True, **options)
 
 
 def stop(process):

@@ -15,8 +15,8 @@ from pathlib import Path
 from statistics import median
 
 from lib import tools
-from lib.contestants import PROXY_CORE
-from lib.scenarios import CLIENT_CORE
+from peers.contestants import PROXY_CORE
+from peers.scenarios import CLIENT_CORE
 
 # Two equal proxies that differ by more say that the machine is not quiet.
 MAX_NOISE = 0.05

@@ -1,0 +1,1 @@
+"""The comparison with other proxies: what `run` is made of."""

@@ -1,1 +1,0 @@
-"""The standing benchmark: what ``run`` is made of."""
