@@ -8,6 +8,8 @@ use divan::Bencher;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version};
 use tidegate::message::forwarded::{Client, Peer, Scheme};
 use tidegate::message::framing::{Guard, Limits, Verdict};
+use tidegate::message::mint::Mint;
+use tidegate::message::present::Present;
 use tidegate::message::via::Via;
 use tidegate::message::{hop, host, normalise, request_id, trace};
 use tidegate::model::Forwarding;
@@ -46,7 +48,7 @@ fn fields() -> HeaderMap {
 fn client(trusted: &str) -> Client {
     let forwarding = Forwarding { trusted: vec![trusted.parse().expect("a range")], ..Forwarding::default() };
     let client = Client::new(Peer::Ip([192, 0, 2, 1].into()), Scheme::Https, &forwarding);
-    client.apply(&mut fields());
+    client.apply(&mut fields(), Present::default());
     client
 }
 
@@ -91,20 +93,23 @@ fn normalise_dirty_path() -> bool {
 
 #[divan::bench]
 fn strip_hop_by_hop(bencher: Bencher) {
-    bencher.with_inputs(fields).bench_local_refs(hop::strip);
+    bencher.with_inputs(fields).bench_local_refs(|headers| hop::strip(headers, Present::of(headers)));
 }
 
 #[divan::bench]
 fn strip_hop_by_hop_without_any(bencher: Bencher) {
     let mut headers = fields();
     headers.remove("connection");
-    bencher.bench_local(|| hop::strip(black_box(&mut headers)));
+    bencher.bench_local(|| {
+        let present = Present::of(black_box(&headers));
+        hop::strip(&mut headers, present);
+    });
 }
 
 #[divan::bench]
 fn forwarded_of_unknown_client(bencher: Bencher) {
     let client = client("10.0.0.0/8");
-    bencher.with_inputs(fields).bench_local_refs(|headers| client.apply(headers));
+    bencher.with_inputs(fields).bench_local_refs(|headers| client.apply(headers, Present::of(headers)));
 }
 
 #[divan::bench]
@@ -115,21 +120,22 @@ fn forwarded_of_trusted_client(bencher: Bencher) {
         headers.insert("x-forwarded-for", HeaderValue::from_static("198.51.100.7"));
         headers
     };
-    bencher.with_inputs(with_list).bench_local_refs(|headers| client.apply(headers));
+    bencher.with_inputs(with_list).bench_local_refs(|headers| client.apply(headers, Present::of(headers)));
 }
 
 /// Everything that a request's fields go through on their way to the endpoint.
 #[divan::bench]
 fn whole_edit(bencher: Bencher) {
-    let (client, via) = (client("10.0.0.0/8"), Via::new("tidegate", 1));
+    let (client, via, mint) = (client("10.0.0.0/8"), Via::new("tidegate", 1), Mint::default());
     bencher.with_inputs(fields).bench_local_refs(|headers| {
-        let looped = via.is_loop(headers);
-        let upgrade = hop::upgrade_wanted(headers);
-        hop::strip(headers);
-        client.apply(headers);
+        let present = Present::of(headers);
+        let fresh = mint.fresh(black_box(0x1234), black_box(0x5678));
+        let id = request_id::ensure(headers, present, &fresh);
+        let looped = via.is_loop(headers, present);
+        hop::strip(headers, present);
+        client.apply(headers, present);
         via.append(headers, Version::HTTP_11);
-        let id = request_id::ensure(headers, black_box(0x1234));
-        trace::ensure(headers, black_box(0x1234), black_box(0x5678));
-        (looped, upgrade, id)
+        trace::ensure(headers, present, &fresh);
+        (looped, id)
     });
 }

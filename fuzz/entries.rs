@@ -5,6 +5,7 @@ use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use tidegate::message::forwarded::{Client, Peer, Scheme};
 use tidegate::message::framing::{Guard, Limits, Scanned, Verdict};
+use tidegate::message::present::Present;
 use tidegate::message::proxy_protocol::Parsed;
 use tidegate::message::{hop, host as host_name, normalise as normal, proxy_protocol as proxy};
 use tidegate::model::Forwarding;
@@ -71,13 +72,14 @@ pub fn forwarded(bytes: &[u8]) {
         let mut headers = headers.clone();
         assert!(client.address(&headers, &forwarding.trusted).is_some());
         let upgrade = hop::upgrade_wanted(&headers);
-        hop::strip(&mut headers);
+        let present = Present::of(&headers);
+        hop::strip(&mut headers, present);
         assert!(!headers.contains_key("connection") && !headers.contains_key("upgrade"));
         if let Some(protocol) = upgrade {
             hop::restore_upgrade(&mut headers, protocol);
             assert!(hop::upgrade_wanted(&headers).is_some());
         }
-        client.apply(&mut headers);
+        client.apply(&mut headers, present);
         let own = headers["x-forwarded-for"].as_bytes();
         assert!(if client.is_trusted() { own.ends_with(b"10.0.0.1") } else { own == b"10.0.0.1" });
         assert_eq!(headers.get_all(FORWARDED).iter().count(), 1);

@@ -3,6 +3,8 @@
 //! Headers are edited in place, and their order of edits matters: what the client's `Connection` names goes first, so that it cannot
 //! remove what is added here.
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 use http::header::{COOKIE, EXPECT, HOST};
 use http::uri::PathAndQuery;
@@ -12,20 +14,15 @@ use hyper::body::Incoming;
 use super::connection::Client;
 use super::view::{RouteView, View};
 use crate::kit::hash;
+use crate::message::mint::Fresh;
+use crate::message::present::Present;
 use crate::message::{Refusal, hop, host, normalise, trace};
 use crate::model::{HashKey, Reason, Redirect};
 use crate::pool::Download;
 use crate::route;
 
-/// Whom a request is for.
-#[derive(Debug)]
-pub(super) struct Target {
-    /// In lower case, without port; empty when HTTP/1.0 names none.
-    pub(super) host: String,
-}
-
-/// Finds whom a request is for, brings its path into normal form and its target into origin form.
-pub(super) fn target(request: &mut Request<Incoming>) -> Result<Target, Refusal> {
+/// Brings the path of a request into normal form, its target into origin form, and what that says of the host into `Host`.
+pub(super) fn straighten(request: &mut Request<Incoming>) -> Result<(), Refusal> {
     if request.method() == Method::CONNECT {
         return Err(Refusal::new(Reason::ConnectRefused, "this proxy opens no tunnels to other hosts"));
     }
@@ -35,19 +32,23 @@ pub(super) fn target(request: &mut Request<Incoming>) -> Result<Target, Refusal>
             .map_err(|_| Refusal::new(Reason::InvalidHost, "the authority is not a valid field value"))?;
         request.headers_mut().insert(HOST, value);
     }
-    let host = match single_host(request.headers())? {
-        Some(value) => host::parse(value.as_bytes())?.name.into_owned(),
-        None if request.version() <= Version::HTTP_10 => String::new(),
-        None => return Err(Refusal::new(Reason::InvalidHost, "the request names no host")),
-    };
     let clean = match normalise::path(request.method(), request.uri().path())? {
-        std::borrow::Cow::Borrowed(_) if request.uri().authority().is_none() => None,
+        Cow::Borrowed(_) if request.uri().authority().is_none() => None,
         path => Some(with_query(&path, request.uri().query())?),
     };
     if let Some(clean) = clean {
         *request.uri_mut() = Uri::from(clean);
     }
-    Ok(Target { host })
+    Ok(())
+}
+
+/// Finds whom a request is for, in lower case and without port; empty when HTTP/1.0 names none.
+pub(super) fn host<B>(request: &Request<B>) -> Result<Cow<'_, str>, Refusal> {
+    match single_host(request.headers())? {
+        Some(value) => Ok(host::parse(value.as_bytes())?.name),
+        None if request.version() <= Version::HTTP_10 => Ok(Cow::Borrowed("")),
+        None => Err(Refusal::new(Reason::InvalidHost, "the request names no host")),
+    }
 }
 
 fn single_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Refusal> {
@@ -82,8 +83,8 @@ pub(super) fn hash_key(source: &HashKey, client: &Client, view: &View, request: 
 }
 
 /// Returns the capabilities that the request itself requires.
-pub(super) fn required(headers: &HeaderMap) -> Result<Vec<Box<str>>, Refusal> {
-    if !headers.contains_key(&route::REQUIRE) {
+pub(super) fn required(headers: &HeaderMap, present: Present) -> Result<Vec<Box<str>>, Refusal> {
+    if !present.has(Present::REQUIRE) {
         return Ok(Vec::new());
     }
     route::required(headers)
@@ -97,7 +98,7 @@ pub(super) fn edit_request(
     view: &View,
     route: &RouteView,
     prefix_len: usize,
-    (trace, span): (u128, u64),
+    (present, fresh): (Present, &Fresh<'_>),
     request: &mut Request<Incoming>,
 ) {
     let version = request.version();
@@ -105,15 +106,17 @@ pub(super) fn edit_request(
         *request.uri_mut() = Uri::from(rewritten);
     }
     let headers = request.headers_mut();
-    hop::strip(headers);
-    if version == Version::HTTP_2 {
+    hop::strip(headers, present);
+    if version == Version::HTTP_2 && present.has(Present::COOKIE) {
         join_cookies(headers);
     }
     // Answered here: hyper says 100 when the endpoint takes the first byte of the body.
-    headers.remove(EXPECT);
-    client.forwarded.apply(headers);
+    if present.has(Present::EXPECT) {
+        headers.remove(EXPECT);
+    }
+    client.forwarded.apply(headers, present);
     view.via.append(headers, version);
-    trace::ensure(headers, trace, span);
+    trace::ensure(headers, present, fresh);
     route.rewriter.request(headers);
     *request.version_mut() = Version::HTTP_11;
 }
@@ -131,10 +134,10 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Edits a response for its client.
-pub(super) fn edit_response(view: &View, route: &RouteView, response: &mut Response<Download>) {
+pub(super) fn edit_response(view: &View, route: &RouteView, present: Present, response: &mut Response<Download>) {
     let version = response.version();
     let headers = response.headers_mut();
-    hop::strip(headers);
+    hop::strip(headers, present);
     view.via.append(headers, version);
     route.rewriter.response(headers);
     // hyper lowers it for a client that speaks less.

@@ -130,7 +130,7 @@ impl Waiting {
 
     /// Goes on with an endpoint's answer, if it is one that can go on.
     fn follow(&self, reply: Reply, record: &mut Record) -> Next {
-        let Reply { response, member, first_byte, tries } = reply;
+        let Reply { response, member, first_byte, tries, .. } = reply;
         record.tried(Some(member), tries);
         record.answered(StatusCode::OK, Some(first_byte));
         if response.status() == StatusCode::SWITCHING_PROTOCOLS {

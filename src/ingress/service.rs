@@ -11,7 +11,7 @@ use tower::Service;
 
 use super::admit::{self, Fields, Turned};
 use super::connection::Client;
-use super::forward::{self, Target};
+use super::forward;
 use super::heartbeat;
 use super::leftover;
 use super::limit;
@@ -22,6 +22,8 @@ use super::view::{ActionView, Destination, RouteView, View};
 use crate::kit::clock;
 use crate::message::body::Upload;
 use crate::message::problem::{Kind, Problem};
+use crate::message::mint::Fresh;
+use crate::message::present::Present;
 use crate::message::{Refusal, hop, request_id};
 use crate::model::{Failure, Outcome, Reason};
 use crate::pool::{Call, Denied, Reply, Tries};
@@ -98,18 +100,19 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     let view = client.slot.view();
     let offer = request.extensions().get::<OnUpgrade>().filter(|_| request.version() < Version::HTTP_2).cloned();
     let mut record = Record::new(client.clone(), view.clone(), clock::now());
-    let mut asker =
-        Asker { method: request.method().clone(), kind: Kind::of(request.headers()), version: request.version(), request_id: None };
+    let present = Present::of(request.headers());
+    let kind = if present.has(Present::CONTENT_TYPE) { Kind::of(request.headers()) } else { Kind::Plain };
+    let mut asker = Asker { method: request.method().clone(), kind, version: request.version(), request_id: None };
     let answered = if let Some(refusal) = client.seat.watched.progress.refusal_of(index) {
         // The request in hand is only a substitute: there is nothing to tell of it but that it was refused.
-        let id = request_id::generate(fastrand::u128(..));
+        let id = view.mint.fresh(fastrand::u128(..), 0).request_id();
         record.refused_head();
         record.request_id(&id);
         asker.request_id = Some(id);
         Err((record, refusal.into()))
     } else {
         record.head(request.method(), request.uri(), request.version(), request.headers());
-        answer(&client, &view, request, record, &mut asker).await
+        answer(&client, &view, request, present, record, &mut asker).await
     };
     let mut response = match answered {
         Ok(response) => response,
@@ -189,26 +192,26 @@ async fn answer(
     client: &Client,
     view: &View,
     mut request: Request<Incoming>,
+    present: Present,
     mut record: Box<Record>,
     asker: &mut Asker,
 ) -> Answered {
     // Before anything is added to the head.
     let within = limit::check(&view.limits, &request);
-    let random = (fastrand::u128(..), fastrand::u64(1..));
-    let id = request_id::ensure(request.headers_mut(), random.0);
+    let fresh = view.mint.fresh(fastrand::u128(..), fastrand::u64(..));
+    let id = request_id::ensure(request.headers_mut(), present, &fresh);
     record.request_id(&id);
     asker.request_id = Some(id);
     if let Err(refusal) = within {
         return Err((record, refusal.into()));
     }
-    let target = match forward::target(&mut request) {
-        Ok(target) => target,
-        Err(refusal) => return Err((record, refusal.into())),
-    };
-    if view.via.is_loop(request.headers()) {
+    if let Err(refusal) = forward::straighten(&mut request) {
+        return Err((record, refusal.into()));
+    }
+    if view.via.is_loop(request.headers(), present) {
         return Err((record, Refused::new(Reason::LoopDetected, "the request has passed this proxy before").into()));
     }
-    let (matched, route) = match find(view, &request, &target) {
+    let (matched, route) = match find(view, &request) {
         Ok(found) => found,
         Err(refused) => return Err((record, refused.into())),
     };
@@ -235,7 +238,7 @@ async fn answer(
                 Ok(standing) => standing,
                 Err(turned) => return Err((record, turned.into())),
             };
-            let prepared = Prepared { route: &route, destination, matched, trace: random, request_id: asker.request_id.as_ref() };
+            let prepared = Prepared { route: &route, destination, matched, present, fresh: &fresh, request_id: asker.request_id.as_ref() };
             let mut answered = pass(client, view, request, &prepared, record).await;
             match &mut answered {
                 Ok(response) => response.headers_mut().extend(standing),
@@ -247,9 +250,10 @@ async fn answer(
     }
 }
 
-fn find(view: &View, request: &Request<Incoming>, target: &Target) -> Result<(Matched, Rc<RouteView>), Refused> {
+fn find(view: &View, request: &Request<Incoming>) -> Result<(Matched, Rc<RouteView>), Refused> {
+    let host = forward::host(request)?;
     let query = Query {
-        host: &target.host,
+        host: &host,
         path: request.uri().path(),
         method: request.method(),
         headers: request.headers(),
@@ -275,7 +279,8 @@ struct Prepared<'a> {
     route: &'a RouteView,
     destination: &'a Destination,
     matched: Matched,
-    trace: (u128, u64),
+    present: Present,
+    fresh: &'a Fresh<'a>,
     request_id: Option<&'a HeaderValue>,
 }
 
@@ -287,8 +292,9 @@ async fn pass(
     prepared: &Prepared<'_>,
     mut record: Box<Record>,
 ) -> Answered {
-    let declared = request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if view.limits.request_body.zip(declared).is_some_and(|(limit, declared)| declared > limit) {
+    let present = prepared.present;
+    let declared = || request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if view.limits.request_body.is_some_and(|limit| declared().is_some_and(|declared| declared > limit)) {
         return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit").into()));
     }
     match admit::pressure(view, prepared.route) {
@@ -297,14 +303,15 @@ async fn pass(
     }
     let source = prepared.destination.hash_key.as_ref();
     let key = source.and_then(|source| forward::hash_key(source, client, view, &request));
-    let required = match forward::required(request.headers()) {
+    let required = match forward::required(request.headers(), present) {
         Ok(required) => required,
         Err(refusal) => return Err((record, refusal.into())),
     };
     let heartbeat = prepared.route.model.heartbeat.filter(|_| heartbeat::suits(&request));
-    let wanted = hop::upgrade_wanted(request.headers()).filter(|_| request.version() == Version::HTTP_11);
+    let may_switch = present.has(Present::UPGRADE) && request.version() == Version::HTTP_11;
+    let wanted = if may_switch { hop::upgrade_wanted(request.headers()) } else { None };
     let client_side = wanted.as_ref().map(|_| hyper::upgrade::on(&mut request));
-    forward::edit_request(client, view, prepared.route, prepared.matched.prefix_len, prepared.trace, &mut request);
+    forward::edit_request(client, view, prepared.route, prepared.matched.prefix_len, (present, prepared.fresh), &mut request);
     if let Some(protocol) = wanted {
         hop::restore_upgrade(request.headers_mut(), protocol);
     }
@@ -367,12 +374,12 @@ fn hand_over(
     client_side: Option<OnUpgrade>,
     mut record: Box<Record>,
 ) -> Response<ReplyBody> {
-    let Reply { mut response, member, first_byte, tries } = *reply;
+    let Reply { mut response, present, member, first_byte, tries } = *reply;
     record.tried(Some(member), tries);
     record.answered(response.status(), Some(first_byte));
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     let protocol = if switched { hop::upgrade_wanted(response.headers()) } else { None };
-    forward::edit_response(view, route, &mut response);
+    forward::edit_response(view, route, present, &mut response);
     tell_attempts(response.headers_mut(), tries);
     match (protocol, client_side) {
         (Some(protocol), Some(client_side)) => {

@@ -10,6 +10,7 @@ use tokio::sync::Notify;
 
 use http::HeaderValue;
 
+use crate::message::mint::Mint;
 use crate::message::rate_limit;
 use crate::message::via::Via;
 use crate::model::{
@@ -103,6 +104,7 @@ pub(super) struct View {
     pub(super) unrouted: Arc<RequestCounters>,
     pub(super) forwarding: Arc<Forwarding>,
     pub(super) via: Rc<Via>,
+    pub(super) mint: Mint,
     /// The name in `Proxy-Status`.
     pub(super) proxy_name: Rc<str>,
     pub(super) access_log: Option<access_log::Handle>,
@@ -171,6 +173,7 @@ impl View {
             unrouted: parts.metrics.request(&model.name, None),
             forwarding: parts.snapshot.forwarding.clone(),
             via: parts.via.clone(),
+            mint: Mint::default(),
             proxy_name: parts.snapshot.forwarding.name.as_str().into(),
             access_log: parts.access_log.clone(),
         }

@@ -6,6 +6,8 @@
 use http::header::{CONNECTION, Entry, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::present::Present;
+
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
@@ -13,40 +15,49 @@ const HTTP2_SETTINGS: HeaderName = HeaderName::from_static("http2-settings");
 const PROXY: HeaderName = HeaderName::from_static("proxy");
 const PROXY_AUTHENTICATION_INFO: HeaderName = HeaderName::from_static("proxy-authentication-info");
 
-/// The hop-by-hop fields by name, but for `Connection` and `TE`, which need more than removal.
-const PLAIN: [HeaderName; 9] = [
-    KEEP_ALIVE,
-    PROXY_CONNECTION,
-    TRANSFER_ENCODING,
-    UPGRADE,
-    HTTP2_SETTINGS,
-    PROXY,
-    PROXY_AUTHENTICATE,
-    PROXY_AUTHORIZATION,
-    PROXY_AUTHENTICATION_INFO,
+/// The hop-by-hop fields, but for `Connection` and `TE`, which need more than removal.
+const PLAIN: [(Present, HeaderName); 9] = [
+    (Present::KEEP_ALIVE, KEEP_ALIVE),
+    (Present::PROXY_CONNECTION, PROXY_CONNECTION),
+    (Present::TRANSFER_ENCODING, TRANSFER_ENCODING),
+    (Present::UPGRADE, UPGRADE),
+    (Present::HTTP2_SETTINGS, HTTP2_SETTINGS),
+    (Present::PROXY, PROXY),
+    (Present::PROXY_AUTHENTICATE, PROXY_AUTHENTICATE),
+    (Present::PROXY_AUTHORIZATION, PROXY_AUTHORIZATION),
+    (Present::PROXY_AUTHENTICATION_INFO, PROXY_AUTHENTICATION_INFO),
 ];
-/// The bits of `find` beyond those of `PLAIN`.
-const HAS_CONNECTION: u16 = 1 << 9;
-const HAS_TE: u16 = 1 << 10;
+
+/// All of them.
+const ANY: Present = Present::CONNECTION
+    .and(Present::TE)
+    .and(Present::KEEP_ALIVE)
+    .and(Present::PROXY_CONNECTION)
+    .and(Present::TRANSFER_ENCODING)
+    .and(Present::UPGRADE)
+    .and(Present::HTTP2_SETTINGS)
+    .and(Present::PROXY)
+    .and(Present::PROXY_AUTHENTICATE)
+    .and(Present::PROXY_AUTHORIZATION)
+    .and(Present::PROXY_AUTHENTICATION_INFO);
 
 /// Removes the hop-by-hop fields of a request or a response.
 ///
-/// `Trailer` stays, and `TE` stays as `trailers` when it says that, because gRPC needs it. Costs one look at each name when there is nothing to
-/// remove, and allocates only when `Connection` has several lines.
-pub fn strip(headers: &mut HeaderMap) {
-    let found = find(headers);
-    if found == 0 {
+/// `Trailer` stays, and `TE` stays as `trailers` when it says that, because gRPC needs it. Costs nothing when there is nothing to remove, and
+/// allocates only when `Connection` has several lines.
+pub fn strip(headers: &mut HeaderMap, present: Present) {
+    if !present.has(ANY) {
         return;
     }
     // First, because it may name any of the others.
-    if found & HAS_CONNECTION != 0 {
+    if present.has(Present::CONNECTION) {
         strip_connection(headers);
     }
-    if found & HAS_TE != 0 {
+    if present.has(Present::TE) {
         strip_te(headers);
     }
-    for (bit, name) in PLAIN.iter().enumerate() {
-        if found & 1 << bit != 0 {
+    for (field, name) in &PLAIN {
+        if present.has(*field) {
             headers.remove(name);
         }
     }
@@ -98,29 +109,6 @@ pub(super) fn split_unquoted(value: &[u8], separator: u8) -> impl Iterator<Item 
         }
         !quoted && byte == separator
     })
-}
-
-/// Tells which hop-by-hop fields there are, as bits. One pass over the names is cheaper than a look-up for each field.
-fn find(headers: &HeaderMap) -> u16 {
-    let mut found = 0;
-    for name in headers.keys() {
-        let text = name.as_str();
-        found |= match text.len() {
-            2 if text == "te" => HAS_TE,
-            5 if text == "proxy" => 1 << 5,
-            7 if text == "upgrade" => 1 << 3,
-            10 if text == "connection" => HAS_CONNECTION,
-            10 if text == "keep-alive" => 1 << 0,
-            14 if text == "http2-settings" => 1 << 4,
-            16 if text == "proxy-connection" => 1 << 1,
-            17 if text == "transfer-encoding" => 1 << 2,
-            18 if text == "proxy-authenticate" => 1 << 6,
-            19 if text == "proxy-authorization" => 1 << 7,
-            25 if text == "proxy-authentication-info" => 1 << 8,
-            _ => 0,
-        };
-    }
-    found
 }
 
 fn strip_connection(headers: &mut HeaderMap) {

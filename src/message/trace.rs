@@ -3,9 +3,10 @@
 //! Passed on as they are, because Tidegate records no spans of its own and so is no parent of anything. A request without a trace begins one,
 //! marked as not sampled, so that the endpoint's logs and ours share an id.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName};
 
-use super::request_id::write_hex;
+use super::mint::Fresh;
+use super::present::Present;
 
 /// The field that carries trace and parent ids.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -15,29 +16,26 @@ pub const TRACESTATE: HeaderName = HeaderName::from_static("tracestate");
 /// `00-` trace id `-` parent id `-` flags (section 3.2.2).
 const LEN: usize = 55;
 
-/// Keeps a valid `traceparent`; otherwise removes `tracestate`, which has no meaning without it, and begins a trace with the given ids.
-///
-/// Ids of 0, which are not valid, become 1.
-pub fn ensure(headers: &mut HeaderMap, trace: u128, parent: u64) {
-    let mut lines = headers.get_all(TRACEPARENT).iter();
-    let valid = lines.next().is_some_and(|value| is_valid(value.as_bytes())) && lines.next().is_none();
-    if !valid {
-        headers.remove(TRACESTATE);
-        headers.insert(TRACEPARENT, begin(trace, parent));
+/// Keeps a valid `traceparent`; otherwise removes `tracestate`, which has no meaning without it, and begins a trace.
+pub fn ensure(headers: &mut HeaderMap, present: Present, fresh: &Fresh<'_>) {
+    if present.has(Present::TRACEPARENT) && has_valid(headers) {
+        return;
     }
+    if present.has(Present::TRACESTATE) {
+        headers.remove(TRACESTATE);
+    }
+    headers.insert(TRACEPARENT, fresh.traceparent());
+}
+
+fn has_valid(headers: &HeaderMap) -> bool {
+    let mut lines = headers.get_all(TRACEPARENT).iter();
+    lines.next().is_some_and(|value| is_valid(value.as_bytes())) && lines.next().is_none()
 }
 
 /// Returns the trace id of a valid `traceparent`, for logs.
 pub fn trace_id(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(TRACEPARENT)?;
     if is_valid(value.as_bytes()) { value.to_str().ok()?.get(3..35) } else { None }
-}
-
-fn begin(trace: u128, parent: u64) -> HeaderValue {
-    let mut text = *b"00-________________________________-________________-00";
-    write_hex(&mut text[3..35], &trace.max(1).to_be_bytes());
-    write_hex(&mut text[36..52], &parent.max(1).to_be_bytes());
-    HeaderValue::from_bytes(&text).expect("hexadecimal digits and hyphens are a field value")
 }
 
 /// Section 3.2.2; a version that is not known yet may go on after a hyphen (section 3.2.4).
@@ -62,7 +60,10 @@ fn is_valid(value: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use http::HeaderValue;
+
     use super::*;
+    use crate::message::mint::Mint;
 
     const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
@@ -70,6 +71,11 @@ mod tests {
         let mut headers: HeaderMap = values.iter().map(|value| (TRACEPARENT, HeaderValue::from_str(value).unwrap())).collect();
         headers.insert(TRACESTATE, HeaderValue::from_static("a=b"));
         headers
+    }
+
+    fn ensured(headers: &mut HeaderMap, trace: u128, parent: u64) {
+        let present = Present::of(headers);
+        ensure(headers, present, &Mint::default().fresh(trace, parent));
     }
 
     #[test]
@@ -80,7 +86,7 @@ mod tests {
             "01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-ff",
         ] {
             let mut headers = with(&[value]);
-            ensure(&mut headers, 7, 8);
+            ensured(&mut headers, 7, 8);
             assert_eq!(headers, with(&[value]));
             assert_eq!(trace_id(&headers), Some("0af7651916cd43dd8448eb211c80319c"));
         }
@@ -105,7 +111,7 @@ mod tests {
             &[GOOD, GOOD],
         ] {
             let mut headers = with(values);
-            ensure(&mut headers, 0xab, 0);
+            ensured(&mut headers, 0xab, 0);
             assert_eq!(headers[TRACEPARENT], "00-000000000000000000000000000000ab-0000000000000001-00", "{values:?}");
             assert_eq!(headers.len(), 1, "{values:?}");
         }

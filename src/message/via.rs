@@ -4,6 +4,7 @@ use http::header::VIA;
 use http::{HeaderMap, HeaderValue, Version};
 
 use super::hop::has_token;
+use super::present::Present;
 
 /// What this process adds to `Via`, prepared once.
 ///
@@ -41,7 +42,10 @@ impl Via {
     }
 
     /// Tells whether a request has passed this process before.
-    pub fn is_loop(&self, headers: &HeaderMap) -> bool {
+    pub fn is_loop(&self, headers: &HeaderMap, present: Present) -> bool {
+        if !present.has(Present::VIA) {
+            return false;
+        }
         // Every entry is compared whole: another hop may have joined the lines, but it does not rewrite an entry.
         headers.get_all(VIA).iter().any(|line| {
             let line = line.as_bytes();
@@ -79,17 +83,17 @@ mod tests {
         let (own, namesake) = (Via::new("tidegate", 1), Via::new("tidegate", 2));
         let mut headers = HeaderMap::new();
         namesake.append(&mut headers, Version::HTTP_11);
-        assert!(!own.is_loop(&headers));
+        assert!(!own.is_loop(&headers, Present::VIA));
         own.append(&mut headers, Version::HTTP_2);
-        assert!(own.is_loop(&headers));
+        assert!(own.is_loop(&headers, Present::VIA));
     }
 
     #[test]
     fn own_entry_is_found_in_a_joined_line() {
         let line = HeaderValue::from_static("1.1 first, 1.1 Tidegate-0000000000000001 , 1.0 last (a comment)");
         let headers = HeaderMap::from_iter([(VIA, line)]);
-        assert!(Via::new("tidegate", 1).is_loop(&headers));
-        assert!(!Via::new("tidegate", 11).is_loop(&headers));
+        assert!(Via::new("tidegate", 1).is_loop(&headers, Present::VIA));
+        assert!(!Via::new("tidegate", 11).is_loop(&headers, Present::VIA));
     }
 
     #[test]

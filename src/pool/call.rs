@@ -18,6 +18,7 @@ use super::place::Place;
 use crate::endpoint::Serial;
 use crate::kit::clock::Tick;
 use crate::message::body::Upload;
+use crate::message::present::Present;
 use crate::model::{Failure, Reason};
 use crate::resilience::retry::Skip;
 
@@ -159,6 +160,8 @@ impl Tries {
 /// A response on its way to the client.
 #[derive(Debug)]
 pub struct Reply {
+    /// Which fields its head has.
+    pub present: Present,
     /// The response as the endpoint sent it.
     pub response: Response<Download>,
     /// Who answered.

@@ -15,6 +15,7 @@ use super::retry::asked;
 use crate::endpoint::{Attempt, LoadReport};
 use crate::kit::clock::{self, Tick};
 use crate::message::load_report::{self, LOAD_REPORT};
+use crate::message::present::Present;
 use crate::model::{Outcome, Reason, Route, RouteTimeouts};
 
 /// Sends a call to the member whose place it has.
@@ -63,8 +64,9 @@ async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) ->
             let now = clock::now();
             let (head, incoming) = exchange.response.into_parts();
             place.answered(head.status, exchange.reused, now);
+            let present = Present::of(&head.headers);
             if let Some(attempt) = place.attempt() {
-                learn(attempt, head.status, &head.headers, now);
+                learn(attempt, head.status, &head.headers, present, now);
             }
             let held = Held { lease: exchange.lease, place, upload, slot: None };
             let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
@@ -73,7 +75,7 @@ async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) ->
                 Download::new(incoming, held, timeouts.idle, end)
             };
             let first_byte = now.since(started);
-            Ok(Box::new(Reply { response: Response::from_parts(head, body), first_byte, member, tries: Tries::ONE }))
+            Ok(Box::new(Reply { response: Response::from_parts(head, body), present, first_byte, member, tries: Tries::ONE }))
         }
         Err(failure) => {
             // A broken upload looks like a failing endpoint from here: the body knows better.
@@ -92,8 +94,10 @@ async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) ->
 }
 
 /// Takes in what the endpoint says of itself.
-fn learn(attempt: &Attempt, status: StatusCode, headers: &HeaderMap, now: Tick) {
-    if let Some(figures) = headers.get(LOAD_REPORT).and_then(|value| load_report::parse(value.as_bytes())) {
+fn learn(attempt: &Attempt, status: StatusCode, headers: &HeaderMap, present: Present, now: Tick) {
+    if present.has(Present::LOAD_REPORT)
+        && let Some(figures) = headers.get(LOAD_REPORT).and_then(|value| load_report::parse(value.as_bytes()))
+    {
         let ratio = |figure: Option<f64>| figure.unwrap_or(0.0);
         let report = LoadReport {
             cpu: ratio(figures.cpu),

@@ -130,7 +130,7 @@ impl Running {
     }
 
     /// Decides about another attempt after `event`: how long to rest before it, or why there is none.
-    fn next(&mut self, event: Event, asked: Option<Duration>, policy: &Policy) -> Result<Duration, Option<Skip>> {
+    fn next(&mut self, event: Event, asked: impl FnOnce() -> Option<Duration>, policy: &Policy) -> Result<Duration, Option<Skip>> {
         let settings = &policy.settings;
         matches(&settings.on, event).ok_or(None)?;
         if self.attempts >= settings.max_attempts {
@@ -146,7 +146,7 @@ impl Running {
         let delay = match event {
             // The endpoint closed an idle connection in the moment in which it was used: nobody is overloaded.
             Event::Failed { .. } if self.stale && self.attempts == 1 => Duration::ZERO,
-            _ => honour(asked, self.delays.next(settings, &mut Rng::new()), settings.max_delay),
+            _ => honour(asked(), self.delays.next(settings, &mut Rng::new()), settings.max_delay),
         };
         if self.terms.end.is_some_and(|(end, _)| Instant::now() + delay >= end) {
             return Err(Some(Skip::Deadline));
@@ -173,7 +173,7 @@ where
                     let result = std::task::ready!(Pin::new(inner).poll(cx));
                     let event = event_of(&result);
                     running.stale = result.as_ref().is_err_and(|denied| denied.stale);
-                    let asked = result.as_ref().ok().and_then(|reply| asked(reply.response.headers()));
+                    let asked = || result.as_ref().ok().and_then(|reply| asked(reply.response.headers()));
                     let next = running.next(event, asked, &this.service.policy);
                     match next {
                         Ok(delay) => {

@@ -10,6 +10,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 
 use crate::message::forwarded::{Client, Peer, Scheme};
+use crate::message::mint::Mint;
+use crate::message::present::Present;
 use crate::message::{hop, request_id, trace};
 use crate::model::{Forwarding, HostHeader, Pool, UpstreamProtocol};
 use crate::route::Rewriter;
@@ -41,17 +43,19 @@ pub(super) struct Way<'a> {
 /// Returns the header fields that an endpoint gets for those of a client: the edits of the request path, in its order.
 pub(super) fn headers(client: &HeaderMap, way: &Way<'_>) -> Vec<(String, String)> {
     let mut headers = client.clone();
-    request_id::ensure(&mut headers, 0);
+    let (present, mint) = (Present::of(client), Mint::default());
+    let fresh = mint.fresh(0, 0);
+    request_id::ensure(&mut headers, present, &fresh);
     show_new(&mut headers, client, &request_id::X_REQUEST_ID);
     let protocol = hop::upgrade_wanted(&headers);
-    hop::strip(&mut headers);
+    hop::strip(&mut headers, present);
     headers.remove(EXPECT);
     let scheme = if way.is_tls { Scheme::Https } else { Scheme::Http };
-    Client::new(Peer::Ip(CLIENT), scheme, way.forwarding).apply(&mut headers);
+    Client::new(Peer::Ip(CLIENT), scheme, way.forwarding).apply(&mut headers, present);
     if let Ok(via) = HeaderValue::try_from(format!("1.1 {}-<process>", way.forwarding.name)) {
         headers.append(VIA, via);
     }
-    trace::ensure(&mut headers, 0, 0);
+    trace::ensure(&mut headers, present, &fresh);
     show_new(&mut headers, client, &trace::TRACEPARENT);
     way.rewriter.request(&mut headers);
     set_host(&mut headers, &way.pool.upstream.host);

@@ -8,6 +8,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{FORWARDED, HOST};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
+use super::super::present::Present;
 use super::super::via::token;
 use super::chain::{X_FORWARDED_FOR, client_address, is_trusted};
 use super::element;
@@ -108,11 +109,12 @@ impl Client {
     /// Sets the fields of a request. `Host` must still be the client's, or set from `:authority`.
     ///
     /// Allocates nothing for a client that is not trusted, but for the room of new fields in the map and `Forwarded` for a new host.
-    pub fn apply(&self, headers: &mut HeaderMap) {
+    pub fn apply(&self, headers: &mut HeaderMap, present: Present) {
         let host = headers.get(HOST).cloned();
         if self.trusted {
             self.continue_fields(headers, host.as_ref());
         } else {
+            remove_claims(headers, present);
             self.replace_fields(headers, host.as_ref());
         }
         if !self.element.is_empty() {
@@ -121,7 +123,6 @@ impl Client {
     }
 
     fn replace_fields(&self, headers: &mut HeaderMap, host: Option<&HeaderValue>) {
-        remove_claims(headers);
         if let Some(address) = &self.address {
             headers.insert(X_FORWARDED_FOR, address.clone());
         }
@@ -158,7 +159,8 @@ impl Client {
             return value;
         }
         let value = shared(element::with_host(&self.element, host.as_bytes()));
-        self.last.set(Some((host, value.clone())));
+        // A copy: the value itself would keep the whole buffer that the head was read into for as long as the connection is open.
+        self.last.set(HeaderValue::from_bytes(host.as_bytes()).ok().map(|host| (host, value.clone())));
         value
     }
 }
@@ -175,7 +177,7 @@ fn shared(text: Bytes) -> HeaderValue {
 }
 
 /// Removes what a client that is not trusted claims about where a request comes from.
-fn remove_claims(headers: &mut HeaderMap) {
+fn remove_claims(headers: &mut HeaderMap, present: Present) {
     let is_claim = |name: &&HeaderName| {
         let text = name.as_str();
         // The three that are set anyway are not worth removing first.
@@ -183,11 +185,15 @@ fn remove_claims(headers: &mut HeaderMap) {
             && (text == X_REAL_IP || text.starts_with(X_FORWARDED))
             && !(*name == X_FORWARDED_FOR || *name == X_FORWARDED_PROTO)
     };
-    while let Some(claim) = headers.keys().find(is_claim).cloned() {
-        headers.remove(claim);
+    if present.has(Present::X_FORWARDED) {
+        while let Some(claim) = headers.keys().find(is_claim).cloned() {
+            headers.remove(claim);
+        }
     }
     // Ours may be switched off, which does not make the client's true.
-    headers.remove(FORWARDED);
+    if present.has(Present::FORWARDED) {
+        headers.remove(FORWARDED);
+    }
 }
 
 /// Returns the lines of a list joined to one, with `own` at the end.

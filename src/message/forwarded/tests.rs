@@ -7,6 +7,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 
 use super::chain::X_FORWARDED_FOR;
 use super::*;
+use crate::message::present::Present;
 use crate::model::Forwarding;
 
 fn forwarding(trusted: &[&str]) -> Forwarding {
@@ -16,6 +17,11 @@ fn forwarding(trusted: &[&str]) -> Forwarding {
 fn client(peer: &str, trusted: &[&str]) -> Client {
     let peer = if peer == "unix" { Peer::Unix } else { Peer::Ip(peer.parse().unwrap()) };
     Client::new(peer, Scheme::Https, &forwarding(trusted))
+}
+
+fn apply(client: &Client, headers: &mut HeaderMap) {
+    let present = Present::of(headers);
+    client.apply(headers, present);
 }
 
 fn map(lines: &[(&'static str, &str)]) -> HeaderMap {
@@ -41,7 +47,7 @@ fn claims_of_an_unknown_client_are_replaced() {
         ("forwarded", "for=7.7.7.7"),
         ("x-other", "stays"),
     ]);
-    client("192.0.2.1", &["10.0.0.0/8"]).apply(&mut headers);
+    apply(&client("192.0.2.1", &["10.0.0.0/8"]), &mut headers);
     let expected = map(&[
         ("host", "example.com:8443"),
         ("x-other", "stays"),
@@ -64,7 +70,7 @@ fn lists_of_a_trusted_proxy_are_continued() {
         ("x-forwarded-port", "80"),
         ("forwarded", "for=192.0.2.1"),
     ]);
-    client("10.0.0.1", &["10.0.0.0/8"]).apply(&mut headers);
+    apply(&client("10.0.0.1", &["10.0.0.0/8"]), &mut headers);
     let expected = map(&[
         ("host", "inner"),
         ("x-forwarded-for", "192.0.2.1, 10.0.0.2, 10.0.0.1"),
@@ -79,7 +85,7 @@ fn lists_of_a_trusted_proxy_are_continued() {
 #[test]
 fn ipv6_clients_are_bracketed_and_quoted_in_forwarded_only() {
     let mut headers = HeaderMap::new();
-    client("2001:db8::1", &[]).apply(&mut headers);
+    apply(&client("2001:db8::1", &[]), &mut headers);
     assert_eq!(lines(&headers, "x-forwarded-for"), ["2001:db8::1"]);
     assert_eq!(lines(&headers, "forwarded"), ["for=\"[2001:db8::1]\";by=_tidegate;proto=https"]);
     assert!(!headers.contains_key("x-forwarded-host"));
@@ -90,7 +96,7 @@ fn an_ipv4_client_of_an_ipv6_socket_is_ipv4() {
     let client = client("::ffff:10.0.0.1", &["10.0.0.0/8"]);
     assert!(client.is_trusted());
     let mut headers = HeaderMap::new();
-    client.apply(&mut headers);
+    apply(&client, &mut headers);
     assert_eq!(lines(&headers, "x-forwarded-for"), ["10.0.0.1"]);
 }
 
@@ -100,7 +106,7 @@ fn a_unix_client_is_trusted_and_has_no_address_of_its_own() {
     let mut headers = map(&[("x-forwarded-for", "192.0.2.1")]);
     assert_eq!(client.address(&headers, &forwarding(&["10.0.0.0/8"]).trusted), Some("192.0.2.1".parse().unwrap()));
     assert_eq!(client.address(&HeaderMap::new(), &[]), None);
-    client.apply(&mut headers);
+    apply(&client, &mut headers);
     assert_eq!(lines(&headers, "x-forwarded-for"), ["192.0.2.1"]);
     assert_eq!(lines(&headers, "forwarded"), ["for=unknown;by=_tidegate;proto=https"]);
 }
@@ -110,7 +116,7 @@ fn forwarded_can_be_switched_off_and_is_then_still_not_believed() {
     let forwarding = Forwarding { forwarded: false, ..Forwarding::default() };
     let client = Client::new(Peer::Ip("192.0.2.1".parse().unwrap()), Scheme::Http, &forwarding);
     let mut headers = map(&[("forwarded", "for=6.6.6.6")]);
-    client.apply(&mut headers);
+    apply(&client, &mut headers);
     assert!(!headers.contains_key("forwarded"));
     assert_eq!(lines(&headers, "x-forwarded-proto"), ["http"]);
 }
@@ -120,7 +126,7 @@ fn each_request_gets_its_own_host() {
     let client = client("192.0.2.1", &[]);
     for host in ["a", "a", "b:80", "a", "[::1]:80", "a"] {
         let mut headers = map(&[("host", host)]);
-        client.apply(&mut headers);
+        apply(&client, &mut headers);
         let quoted = if host.contains(':') { format!("\"{host}\"") } else { host.to_owned() };
         assert_eq!(lines(&headers, "forwarded"), [format!("for=192.0.2.1;by=_tidegate;proto=https;host={quoted}")]);
         assert_eq!(lines(&headers, "x-forwarded-host"), [host]);
@@ -130,7 +136,7 @@ fn each_request_gets_its_own_host() {
 #[test]
 fn a_strange_host_cannot_write_into_forwarded() {
     let mut headers = map(&[("host", "a\";for=6.6.6.6, b")]);
-    client("192.0.2.1", &[]).apply(&mut headers);
+    apply(&client("192.0.2.1", &[]), &mut headers);
     assert_eq!(lines(&headers, "forwarded"), ["for=192.0.2.1;by=_tidegate;proto=https"]);
 }
 
@@ -193,7 +199,7 @@ proptest! {
             headers.append(HOST, claim);
         }
         prop_assert!(client.address(&headers, &forwarding(ranges).trusted).is_some());
-        client.apply(&mut headers);
+        apply(&client, &mut headers);
         for (name, start) in [(X_FORWARDED_FOR, &b"10.0.0.1"[..]), (FORWARDED, b"for=10.0.0.1;")] {
             prop_assert!(headers.get_all(&name).iter().count() == 1);
             let value = headers[&name].as_bytes();
