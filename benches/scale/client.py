@@ -14,13 +14,20 @@ from lib import tools
 CONNECTIONS = 16
 READ = 1 << 18
 DEADLINE = 300
+# Python names it from 3.12 on.
+IP_BIND_ADDRESS_NO_PORT = 24
 
 
 class Exchange:
     """One connection: the request that is being sent, and what has come of its answer."""
 
-    def __init__(self, port, source=None):
-        self.socket = socket.create_connection(("127.0.0.1", port), 10, source)
+    def __init__(self, port, source="127.0.0.1"):
+        self.socket = socket.socket()
+        self.socket.settimeout(10)
+        # The port is chosen at the connect: one that a bind has taken is lost to every other client of the machine.
+        self.socket.setsockopt(socket.IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, 1)
+        self.socket.bind((source, 0))
+        self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.socket.setblocking(False)
         self.unsent, self.head, self.missing = memoryview(b""), b"", 0
@@ -96,7 +103,7 @@ def hold(stack, port, count, request, answered=True):
     """Opens connections that have had one request each, or wait for its answer, and then stay; the stack closes them."""
     for number in range(count):
         # One address has 28,000 ports; more connections need more addresses.
-        exchange = Exchange(port, (f"127.0.0.{2 + number // 20000}", 0))
+        exchange = Exchange(port, f"127.0.0.{2 + number // 20000}")
         stack.callback(exchange.socket.close)
         exchange.begin(request)
         exchange.socket.settimeout(30)

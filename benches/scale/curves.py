@@ -15,6 +15,7 @@ SPARE_FILES = 900
 FREE_SLOTS = 32
 IDLE_SECONDS = 2
 RELOADS = 3
+CHANGES = 10
 
 
 @dataclass
@@ -69,6 +70,15 @@ class Counter:
         load = lambda some: client.load(self.proxy.ports.public, requests, some)  # noqa: E731
         return callgrind.per_request(self.program, load, count or self.setting.count)
 
+    def change(self, endpoint, requests):
+        """Returns the instructions of a change of an endpoint with the request after it, all threads together."""
+        callgrind.settle(self.program)
+        for turn in range(CHANGES):
+            self.proxy.weigh(endpoint, 1.5 + turn % 2)
+            client.load(self.proxy.ports.public, requests, 1)
+        self.proxy.weigh(endpoint, None)
+        return callgrind.settle(self.program) / CHANGES
+
     def turn_to(self, text):
         """Takes another config, and counts from when that is over."""
         self.program.off()
@@ -113,6 +123,7 @@ def endpoints(setting):
     requests = configs.paths()
     picks = Curve("picks", "A request, by endpoints of its pool", "instructions per request", is_judged=True)
     reloads = Curve("endpoint-reloads", "A reload that changes one endpoint, by endpoints", "instructions", is_proportional=True)
+    changes = Curve("changes", "A change of one endpoint's weight, and the first request after it", "instructions", is_proportional=True)
     for size in setting.sizes([4, 10, 100, 1_000, 10_000]):
         with counted(setting, lambda ports: configs.endpoints(ports, size, nudged=True)) as counter:
             ports = counter.proxy.ports
@@ -121,11 +132,12 @@ def endpoints(setting):
             for strategy in configs.STRATEGIES:
                 counter.turn_to(configs.endpoints(ports, size, strategy))
                 picks.add(strategy, size, counter.per_request(requests))
-                setting.say(f"  {size} endpoints, {strategy}: {picks.lines[strategy][-1][1]:,.0f}")
+                changes.add(strategy, size, counter.change(configs.address(0, ports.endpoint), requests))
+                setting.say(f"  {size} endpoints, {strategy}: {picks.lines[strategy][-1][1]:,.0f}, after a change {changes.lines[strategy][-1][1]:,.0f}")
             text = lambda nudged: configs.endpoints(ports, size, configs.STRATEGIES[1], nudged=nudged)  # noqa: E731
             counter.turn_to(text(False))
             reloads.add("endpoints", size, counter.reload(text(True)))
-    return [picks, reloads]
+    return [picks, changes, reloads]
 
 
 def busy(setting):
@@ -185,7 +197,8 @@ def routes(setting):
         for size in setting.sizes([1, 10, 100, 1_000, 10_000]):
             requests = configs.route_requests(size, kind)
             with counted(setting, lambda ports: configs.routes(ports, size, kind)) as counter:
-                counter.fill(requests, 200)
+                # Every route that is asked for has been used before.
+                counter.fill(requests, max(200, 2 * len(requests)))
                 counter.program.on()
                 matches.add(kind, size, counter.per_request(requests))
                 setting.say(f"  {size} routes, {kind}: {matches.lines[kind][-1][1]:,.0f}")
@@ -227,8 +240,10 @@ def connections(setting):
             client.load(proxy.ports.public, [request], 200)
             before = proxy.pss()
             client.hold(proxy.stack, proxy.ports.public, size, request)
-            memory.add("connections", size, proxy.pss() / 2**20)
-            setting.say(f"  {size} idle connections: {curve.lines['connections'][-1][1]:,.0f}, {(proxy.pss() - before) / size / 1024:.1f} KiB each")
+            time.sleep(IDLE_SECONDS)
+            after = proxy.pss()
+            memory.add("connections", size, after / 2**20)
+            setting.say(f"  {size} idle connections: {curve.lines['connections'][-1][1]:,.0f}, {(after - before) / size / 1024:.1f} KiB each")
     return [curve, memory]
 
 

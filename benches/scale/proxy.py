@@ -109,6 +109,12 @@ class Proxy:
         """Counts the configs that were in force."""
         return self.log.read_text(errors="replace").count("Config applied.")
 
+    def weigh(self, endpoint, weight):
+        """Gives an endpoint of the pool `main` another weight."""
+        url = f"http://127.0.0.1:{self.ports.admin}/api/v1/pools/main/endpoints/{endpoint}"
+        request = urllib.request.Request(url, json.dumps({"weight": weight}).encode(), method="PATCH")
+        urllib.request.urlopen(request, timeout=30).close()
+
     def in_flight(self):
         """Returns how many requests its pools have in flight."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.ports.admin}/api/v1/status", timeout=30) as answer:
