@@ -17,6 +17,8 @@ from lib import callgrind, tools
 # A config of ten thousand routes is read under callgrind.
 START_SECONDS = 120
 RELOAD_SECONDS = 120
+# The nanoseconds that the scheduler has counted.
+CPUCLOCK_SCHED = 2
 HERE = Path(__file__).resolve().parent
 
 
@@ -126,9 +128,9 @@ class Proxy:
             return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:"))
 
     def cpu(self):
-        """Returns the seconds that all its threads have been on a core."""
-        tasks = Path(f"/proc/{self.process.pid}/task").iterdir()
-        return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+        """Returns the seconds that it has been on a core, threads that have ended included."""
+        # The number of another process's CPU clock (clock_getcpuclockid(3)).
+        return time.clock_gettime(~self.process.pid << 3 | CPUCLOCK_SCHED)
 
 
 def file_limit():
