@@ -90,19 +90,31 @@ def busiest(threads):
     return max(threads, key=threads.get)
 
 
-def per_request(program, load, count):
+def per_request(program, load, count, idle=0):
     """Returns the instructions per request of the worker: the difference of two loads, so that what both pay alike cancels out.
 
-    `load(count)` sends that many requests. The first load warms up.
+    `load(count)` sends that many requests. The first load warms up. `idle` is what the worker does in a second without requests:
+    under callgrind a second holds a fiftieth of the usual requests, and each would be charged with fifty times its share.
     """
     load(count)
     program.taken()
+    began = time.monotonic()
     load(count)
-    few = program.taken()
+    few, between = program.taken(), time.monotonic()
     load(3 * count)
-    many = program.taken()
+    many, ended = program.taken(), time.monotonic()
     worker = busiest(many)
-    return (many[worker] - few.get(worker, 0)) / (2 * count)
+    longer = (ended - between) - (between - began)
+    return (many[worker] - few.get(worker, 0) - idle * longer) / (2 * count)
+
+
+def idle_rate(program, seconds):
+    """Returns the instructions per second of whichever thread does most while nothing is asked of the program."""
+    program.taken()
+    began = time.monotonic()
+    time.sleep(seconds)
+    threads = program.taken()
+    return max(threads.values()) / (time.monotonic() - began)
 
 
 def settle(program, quiet=QUIET, seconds=ANSWER_SECONDS):

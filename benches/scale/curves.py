@@ -14,6 +14,8 @@ SPARE_FILES = 900
 # More than the client has connections.
 FREE_SLOTS = 32
 IDLE_SECONDS = 2
+# What the worker does each half second for its idle connections is no unrest.
+MAX_SWEEP = 10_000_000
 RELOADS = 3
 CHANGES = 10
 
@@ -65,10 +67,10 @@ class Counter:
         """Opens what stays open, without counting."""
         client.load(self.proxy.ports.public, requests, count)
 
-    def per_request(self, requests, count=None):
-        """Returns the instructions of one request."""
+    def per_request(self, requests, count=None, idle=0):
+        """Returns the instructions of one request; `idle` is what the worker does in a second without any."""
         load = lambda some: client.load(self.proxy.ports.public, requests, some)  # noqa: E731
-        return callgrind.per_request(self.program, load, count or self.setting.count)
+        return callgrind.per_request(self.program, load, count or self.setting.count, idle)
 
     def change(self, endpoint, requests):
         """Returns the instructions of a change of an endpoint with the request after it, all threads together."""
@@ -225,6 +227,7 @@ def pools(setting):
 def connections(setting):
     """Clients that stay connected and say nothing, while others send."""
     curve = Curve("connections", "A request, by idle connections beside it", "instructions per request", is_judged=True)
+    sweeps = Curve("connection-sweeps", "A second without requests, by idle connections", "instructions of the worker", is_proportional=True)
     memory = Curve("connection-memory", "Memory, by idle connections", "MiB", decimals=1)
     sizes = [1, 10, 100, 1_000, 10_000]
     most = setting.files - SPARE_FILES
@@ -234,7 +237,10 @@ def connections(setting):
         with counted(setting, lambda ports: configs.endpoints(ports, 4)) as counter:
             client.hold(counter.proxy.stack, counter.proxy.ports.public, size, request)
             counter.program.on()
-            curve.add("connections", size, counter.per_request(configs.paths()))
+            callgrind.settle(counter.program, MAX_SWEEP)
+            idle = callgrind.idle_rate(counter.program, IDLE_SECONDS)
+            sweeps.add("connections", size, idle)
+            curve.add("connections", size, counter.per_request(configs.paths(), idle=idle))
         with Proxy(setting.binary, setting.endpoint) as proxy:
             proxy.start(configs.endpoints(proxy.ports, 4))
             client.load(proxy.ports.public, [request], 200)
@@ -244,7 +250,7 @@ def connections(setting):
             after = proxy.pss()
             memory.add("connections", size, after / 2**20)
             setting.say(f"  {size} idle connections: {curve.lines['connections'][-1][1]:,.0f}, {(after - before) / size / 1024:.1f} KiB each")
-    return [curve, memory]
+    return [curve, sweeps, memory]
 
 
 def headers(setting):

@@ -76,6 +76,15 @@ class Counting(unittest.TestCase):
         self.assertEqual(sent, [100, 100, 300])
 
 
+    def test_work_of_the_idle_worker_is_not_charged_to_requests(self):
+        program, sent = mock.Mock(), []
+        # 40 for each request, 1,000 for each second; a load takes a hundredth of a second for each of its requests.
+        program.taken.side_effect = lambda: {6: 50 * sent[-1]}
+        clock = iter([0.0, 1.0, 4.0])
+        with mock.patch("lib.callgrind.time.monotonic", lambda: next(clock)):
+            self.assertEqual(callgrind.per_request(program, sent.append, 100, idle=1000), 40)
+
+
 class Drawing(unittest.TestCase):
     """Charts."""
 
