@@ -39,7 +39,7 @@ def judge(curve):
     return [f"{curve.title}: {name} is {found.says()}" for name, found in fitted.items() if not found.is_bounded()]
 
 
-def markdown(curve, command):
+def markdown(curve):
     """Returns title, chart and table of a curve."""
     columns = sizes(curve)
     write = size_text(curve)
@@ -51,7 +51,7 @@ def markdown(curve, command):
     head = ["", *(write(n) for n in columns), "growth"]
     align = ["---", *("---:" for _ in columns), "---"]
     table = "\n".join("| " + " | ".join(line) + " |" for line in [head, align, *rows])
-    about = f"{curve.unit[0].upper()}{curve.unit[1:]}. {datetime.date.today().isoformat()}, `{command}`, {tools.machine()}."
+    about = f"{curve.unit[0].upper()}{curve.unit[1:]}. {datetime.date.today().isoformat()}, {tools.machine()}."
     return f"### {curve.title}\n\n![{curve.title}]({chart_path(curve).name})\n\n{table}\n\n{about}\n"
 
 
@@ -83,11 +83,11 @@ def put(page, key, text):
     return f"{before}{begin}\n\n{text}\n{end}{rest.split(end)[1]}"
 
 
-def write(measured, command):
+def write(measured):
     """Puts the groups into the page and their charts beside it; `measured` maps keys to curves."""
     page = PAGE.read_text(encoding="utf-8")
     for key, curves in measured.items():
-        page = put(page, key, "\n".join(markdown(curve, command) for curve in curves))
+        page = put(page, key, "\n".join(markdown(curve) for curve in curves))
     for curve in (curve for curves in measured.values() for curve in curves):
         chart_path(curve).write_text(chart(curve), encoding="utf-8")
     PAGE.write_text(page, encoding="utf-8")

@@ -135,7 +135,7 @@ class Reporting(unittest.TestCase):
     def test_table_has_a_column_for_each_size_also_where_a_line_has_none(self):
         curve = self.curve(lambda n: 48_000)
         curve.lines["short"] = curve.lines["x"][:2]
-        rows = [line for line in report.markdown(curve, "run").splitlines() if line.startswith("|")]
+        rows = [line for line in report.markdown(curve).splitlines() if line.startswith("|")]
         self.assertEqual({row.count("|") for row in rows}, {len(SIZES) + 3})
 
     def test_only_the_group_is_replaced(self):
