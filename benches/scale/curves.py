@@ -50,6 +50,8 @@ class Curve:
     # Proportional at least, so that not its shape but its exponent says something.
     is_proportional: bool = False
     decimals: int = 0
+    # What N counts, where the title does not say it in one word.
+    each: str = ""
 
     def add(self, line, n, cost):
         """Adds a point."""
@@ -228,7 +230,7 @@ def connections(setting):
     """Clients that stay connected and say nothing, while others send."""
     curve = Curve("connections", "A request, by idle connections beside it", "instructions per request", is_judged=True)
     sweeps = Curve("connection-sweeps", "A second without requests, by idle connections", "instructions of the worker", is_proportional=True)
-    memory = Curve("connection-memory", "Memory, by idle connections", "MiB", decimals=1)
+    memory = Curve("connection-memory", "Memory, by idle connections", "MiB", decimals=1, each="connection")
     sizes = [1, 10, 100, 1_000, 10_000]
     most = setting.files - SPARE_FILES
     sizes = [size for size in sizes if size < most] + [most]
@@ -255,7 +257,7 @@ def connections(setting):
 
 def headers(setting):
     """Header fields of requests and of replies."""
-    curve = Curve("headers", "A request, by header fields", "instructions per request")
+    curve = Curve("headers", "A request, by header fields", "instructions per request", each="field")
     with counted(setting, lambda ports: configs.endpoints(ports, 4)) as counter:
         counter.fill(configs.paths(), 200)
         counter.program.on()
@@ -270,7 +272,7 @@ def headers(setting):
 
 def bodies(setting):
     """Bodies in both directions."""
-    curve = Curve("bodies", "A request, by size of its body", "instructions per request")
+    curve = Curve("bodies", "A request, by size of its body", "instructions per request", each="byte")
     with counted(setting, lambda ports: configs.endpoints(ports, 4)) as counter:
         counter.fill(configs.paths(), 200)
         counter.program.on()
@@ -284,7 +286,7 @@ def bodies(setting):
 
 def memory(setting):
     """Memory, time of a reload and work while nothing happens; not under callgrind."""
-    pss = Curve("memory", "Memory, by entries of the config", "MiB", decimals=1)
+    pss = Curve("memory", "Memory, by entries of the config", "MiB", decimals=1, each="entry")
     reload = Curve("reload-time", "Time of a reload, by entries of the config", "ms", is_proportional=True, decimals=1)
     idle = Curve("idle", "Work while nothing happens, by entries of the config", "ms of CPU per second", decimals=2)
     kinds = {

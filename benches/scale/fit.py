@@ -23,13 +23,14 @@ class Fit:
         """Tells whether it grows no faster than the logarithm."""
         return self.shape in BOUNDED
 
-    def says(self, unit="instructions"):
-        """Describes it in a few words."""
+    def says(self, unit="instructions", each=""):
+        """Describes it in a few words; `each` is what N counts."""
+        slope = f"{self.slope:+,.0f}" if abs(self.slope) >= 1000 else f"{self.slope:+.3g}"
         if self.shape in BOUNDED:
-            return f"{self.shape}: {self.slope:+,.0f} {unit} for each tenfold"
+            return f"{self.shape}: {slope} {unit} for each tenfold"
         if self.shape == "root":
-            return f"{self.shape}: {self.slope:+,.3g} {unit} for each unit of the square root"
-        return f"{self.shape}: {self.slope:+,.3g} {unit} for each"
+            return f"root: {slope} {unit} for each unit of the square root"
+        return f"linear: {slope} {unit} for each {each}".rstrip()
 
 
 def line(xs, ys):

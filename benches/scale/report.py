@@ -28,7 +28,7 @@ def growth(curve, points):
     if curve.is_proportional:
         return f"N^{fit.exponent(points):.2f} at the end"
     unit = {"instructions per request": "instructions"}.get(curve.unit, curve.unit)
-    return fit.fit(points).says(unit)
+    return fit.fit(points).says(unit, curve.each)
 
 
 def judge(curve):

@@ -48,6 +48,10 @@ class Fitting(unittest.TestCase):
     def test_a_step_that_ends_is_not_worse_than_logarithmic(self):
         self.assertTrue(fit.fit(points(lambda n: 48_000 if n < 32 else 52_000)).is_bounded())
 
+    def test_growth_is_told_in_words(self):
+        self.assertEqual(fit.Fit("linear", 0, 2265.4).says(each="field"), "linear: +2,265 instructions for each field")
+        self.assertEqual(fit.Fit("flat", 0, -0.0123).says("ms"), "flat: -0.0123 ms for each tenfold")
+
     def test_falling_cost_is_flat(self):
         self.assertEqual(fit.fit(points(lambda n: 60_000 if n < 5 else 48_000)).shape, "flat")
 
