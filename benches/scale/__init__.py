@@ -1,0 +1,1 @@
+"""How cost grows with what is configured and what is sent: what `run` is made of."""
