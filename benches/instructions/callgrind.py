@@ -77,4 +77,4 @@ def measure(bench, load, requests):
 
 def per_request(fewer, more, requests):
     """Returns a function's instructions per request, by function, from two profiles that are `requests` apart."""
-    return {name: (more[name] - fewer[name]) / requests for name in fewer.keys() | more.keys()}
+    return {name: (more.get(name, 0) - fewer.get(name, 0)) / requests for name in fewer.keys() | more.keys()}
