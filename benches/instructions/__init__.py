@@ -1,0 +1,1 @@
+"""What a request costs in instructions and in system calls, counted."""

@@ -1,0 +1,1 @@
+"""Mixed traffic for a long time, with everything around it changing."""
