@@ -3,7 +3,7 @@
 //! PROXY header, TLS handshake, choice of protocol, then hyper drives the requests. A connection's task ends with its connection; a panic
 //! in it ends that connection and nothing else.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -21,6 +21,7 @@ use tokio::io::AsyncReadExt;
 use tokio_rustls::TlsAcceptor;
 use tracing::debug;
 
+use super::forward::KnownHost;
 use super::inlet::Inlet;
 use super::service;
 use super::stall::StreamExec;
@@ -62,6 +63,7 @@ pub(super) struct Client {
     /// Who connected; after a PROXY header, who it names.
     pub(super) peer: Option<SocketAddr>,
     pub(super) forwarded: forwarded::Client,
+    pub(super) host: RefCell<Option<KnownHost>>,
     _pass: Pass,
 }
 
@@ -100,6 +102,7 @@ pub(super) async fn serve(slot: Rc<Slot>, seat: Rc<Seat>, accepted: Accepted) {
             if tls { Scheme::Https } else { Scheme::Http },
             &view.forwarding,
         ),
+        host: RefCell::default(),
         slot,
         seat,
         peer,

@@ -4,6 +4,8 @@
 //! remove what is added here.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
 
 use bytes::Bytes;
 use http::header::{COOKIE, EXPECT, HOST};
@@ -42,13 +44,28 @@ pub(super) fn straighten(request: &mut Request<Incoming>) -> Result<(), Refusal>
     Ok(())
 }
 
+/// The last host of a connection, as it was sent and as it was read: nearly every request has the same.
+#[derive(Debug)]
+pub(super) struct KnownHost {
+    text: Box<[u8]>,
+    name: Rc<str>,
+}
+
 /// Finds whom a request is for, in lower case and without port; empty when HTTP/1.0 names none.
-pub(super) fn host<B>(request: &Request<B>) -> Result<Cow<'_, str>, Refusal> {
-    match single_host(request.headers())? {
-        Some(value) => Ok(host::parse(value.as_bytes())?.name),
-        None if request.version() <= Version::HTTP_10 => Ok(Cow::Borrowed("")),
-        None => Err(Refusal::new(Reason::InvalidHost, "the request names no host")),
+pub(super) fn host<B>(known: &RefCell<Option<KnownHost>>, request: &Request<B>) -> Result<Rc<str>, Refusal> {
+    let value = match single_host(request.headers())? {
+        Some(value) => value.as_bytes(),
+        None if request.version() <= Version::HTTP_10 => return Ok("".into()),
+        None => return Err(Refusal::new(Reason::InvalidHost, "the request names no host")),
+    };
+    if let Some(known) = &*known.borrow()
+        && *known.text == *value
+    {
+        return Ok(known.name.clone());
     }
+    let name: Rc<str> = host::parse(value)?.name.into();
+    *known.borrow_mut() = Some(KnownHost { text: value.into(), name: name.clone() });
+    Ok(name)
 }
 
 fn single_host(headers: &HeaderMap) -> Result<Option<&HeaderValue>, Refusal> {

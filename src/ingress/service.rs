@@ -21,9 +21,9 @@ use super::upgrade;
 use super::view::{ActionView, Destination, RouteView, View};
 use crate::kit::clock;
 use crate::message::body::Upload;
-use crate::message::problem::{Kind, Problem};
 use crate::message::mint::Fresh;
 use crate::message::present::Present;
+use crate::message::problem::{Kind, Problem};
 use crate::message::{Refusal, hop, request_id};
 use crate::model::{Failure, Outcome, Reason};
 use crate::pool::{Call, Denied, Reply, Tries};
@@ -211,7 +211,7 @@ async fn answer(
     if view.via.is_loop(request.headers(), present) {
         return Err((record, Refused::new(Reason::LoopDetected, "the request has passed this proxy before").into()));
     }
-    let (matched, route) = match find(view, &request) {
+    let (matched, route) = match find(client, view, &request) {
         Ok(found) => found,
         Err(refused) => return Err((record, refused.into())),
     };
@@ -238,7 +238,8 @@ async fn answer(
                 Ok(standing) => standing,
                 Err(turned) => return Err((record, turned.into())),
             };
-            let prepared = Prepared { route: &route, destination, matched, present, fresh: &fresh, request_id: asker.request_id.as_ref() };
+            let prepared =
+                Prepared { route: &route, destination, matched, present, fresh: &fresh, request_id: asker.request_id.as_ref() };
             let mut answered = pass(client, view, request, &prepared, record).await;
             match &mut answered {
                 Ok(response) => response.headers_mut().extend(standing),
@@ -250,8 +251,8 @@ async fn answer(
     }
 }
 
-fn find(view: &View, request: &Request<Incoming>) -> Result<(Matched, Rc<RouteView>), Refused> {
-    let host = forward::host(request)?;
+fn find(client: &Client, view: &View, request: &Request<Incoming>) -> Result<(Matched, Rc<RouteView>), Refused> {
+    let host = forward::host(&client.host, request)?;
     let query = Query {
         host: &host,
         path: request.uri().path(),

@@ -4,6 +4,7 @@
 //! normalised is written down in `docs/http.md`, what is added and removed in `docs/forwarding.md`.
 
 pub mod body;
+pub mod copy;
 pub mod events;
 pub mod forwarded;
 pub mod framing;

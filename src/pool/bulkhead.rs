@@ -79,13 +79,14 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, call: Box<Call>) -> Self::Future {
+    fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         if let Some(slot) = self.layer.shared.try_enter() {
             return BulkheadFuture::Inside(self.inner.call(call), Some(slot));
         }
         let Self { mut inner, layer } = self.clone();
         BulkheadFuture::Waiting(Box::pin(async move {
             let slot = layer.wait(&call).await?;
+            call.at = clock::now();
             keep(inner.call(call).await, slot)
         }))
     }

@@ -16,7 +16,7 @@ use super::Member;
 use super::download::Download;
 use super::place::Place;
 use crate::endpoint::Serial;
-use crate::kit::clock::Tick;
+use crate::kit::clock::{self, Tick};
 use crate::message::body::Upload;
 use crate::message::present::Present;
 use crate::model::{Failure, Reason};
@@ -33,6 +33,8 @@ pub struct Call {
     pub key: Option<u64>,
     /// When the request came.
     pub started: Tick,
+    /// The present, as far as the call knows: when it came, or when it last waited for something.
+    pub(super) at: Tick,
     /// The earliest end that a layer has set, and what it is called.
     pub(super) end: Option<(Instant, Reason)>,
     /// Where attempts are written down for a layer that must know of them while they run.
@@ -76,7 +78,18 @@ impl Attempts {
 impl Call {
     /// A call that nothing limits yet; boxed, because every layer moves it.
     pub fn new(request: Request<Upload>, required: Vec<Box<str>>, key: Option<u64>, started: Tick) -> Box<Self> {
-        Box::new(Self { request, required, key, started, end: None, trying: None, is_hedge: false, tried: Vec::new(), place: None })
+        Box::new(Self {
+            request,
+            required,
+            key,
+            started,
+            at: started,
+            end: None,
+            trying: None,
+            is_hedge: false,
+            tried: Vec::new(),
+            place: None,
+        })
     }
 
     /// Tells whether it asks for another protocol: what such a call begins cannot be begun twice.
@@ -126,7 +139,7 @@ impl Terms {
     /// Makes another call of these terms.
     pub(super) fn call(&self, request: Request<Upload>) -> Box<Call> {
         let Self { required, key, started, end, trying, is_hedge, tried } = self.clone();
-        Box::new(Call { request, required, key, started, end, trying, is_hedge, tried, place: None })
+        Box::new(Call { request, required, key, started, at: clock::now(), end, trying, is_hedge, tried, place: None })
     }
 
     /// The terms of a second call beside this one.

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use tower::{Layer, Service};
 
 use super::call::{Answer, Answering, Call, Denied, Reply};
+use crate::kit::clock;
 use crate::model::Reason;
 use crate::resilience::fault::{End, Injection, Switch};
 
@@ -68,12 +69,13 @@ where
     }
 }
 
-async fn inject<S>(mut inner: S, call: Box<Call>, injection: Injection) -> Answer
+async fn inject<S>(mut inner: S, mut call: Box<Call>, injection: Injection) -> Answer
 where
     S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>>,
 {
     if let Some(delay) = injection.delay {
         tokio::time::sleep(delay).await;
+        call.at = clock::now();
     }
     let mut denied = Denied::new(Reason::FaultInjected, "an operator has switched this fault on");
     match injection.end {

@@ -74,7 +74,7 @@ where
     fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         // A hedge is no request of its own.
         if !call.is_hedge {
-            self.policy.budget.note_request(clock::now());
+            self.policy.budget.note_request(call.at);
         }
         let spare = Spare::of(&mut call, self.policy.settings.body_buffer, &self.policy.memory);
         let terms = call.terms();
@@ -137,7 +137,7 @@ impl Running {
             // A route that allows a single attempt does not want another one.
             return Err((settings.max_attempts > 1).then_some(Skip::AttemptsUsed));
         }
-        if !is_safe(event, self.spare.method(), self.spare.headers(), settings) {
+        if !is_safe(event, self.spare.method(), &self.spare.headers(), settings) {
             return Err(Some(Skip::NotIdempotent));
         }
         if let Some(obstacle) = self.spare.obstacle() {

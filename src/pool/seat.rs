@@ -201,7 +201,7 @@ where
     }
 
     fn call(&mut self, mut call: Box<Call>) -> Self::Future {
-        match self.policy.look(&call, clock::now()) {
+        match self.policy.look(&call, call.at) {
             Found::Place(place) => {
                 call.place = Some(place);
                 SeatFuture::Found(self.inner.call(call))

@@ -6,6 +6,7 @@ use http::{HeaderMap, Method, Request, Uri};
 
 use super::call::Call;
 use crate::message::body::Upload;
+use crate::message::copy::HeadCopy;
 use crate::message::replay::{Kept, Replay, Room};
 use crate::resilience::retry::Skip;
 use crate::resilience::shed::{Hold, ReplayMemory};
@@ -15,7 +16,7 @@ use crate::resilience::shed::{Hold, ReplayMemory};
 pub(super) struct Spare {
     method: Method,
     uri: Uri,
-    headers: HeaderMap,
+    headers: HeadCopy,
     body: Option<Replay>,
 }
 
@@ -49,7 +50,7 @@ impl Spare {
         Self {
             method: call.request.method().clone(),
             uri: call.request.uri().clone(),
-            headers: call.request.headers().clone(),
+            headers: HeadCopy::of(call.request.headers()),
             body,
         }
     }
@@ -58,8 +59,9 @@ impl Spare {
         &self.method
     }
 
-    pub(super) const fn headers(&self) -> &HeaderMap {
-        &self.headers
+    /// Returns the fields of its head; they are made anew.
+    pub(super) fn headers(&self) -> HeaderMap {
+        self.headers.headers()
     }
 
     /// Tells why the request could not be sent again.
@@ -83,7 +85,7 @@ impl Spare {
         let mut request = Request::new(self.body.as_ref().map_or_else(Upload::empty, Replay::again));
         request.method_mut().clone_from(&self.method);
         request.uri_mut().clone_from(&self.uri);
-        request.headers_mut().clone_from(&self.headers);
+        *request.headers_mut() = self.headers();
         request
     }
 }

@@ -13,6 +13,7 @@ use crate::upstream::dial::Lookup;
 use crate::upstream::failure::SendFailure;
 use crate::upstream::target::Target;
 
+use super::alarm::Alarms;
 use super::h1::H1;
 use super::h2::H2;
 use super::lease::{Held, Lease};
@@ -37,6 +38,7 @@ pub struct Connections<B: RequestBody> {
     pub(super) spoken: Cell<Option<Spoken>>,
     pub(super) retired: Cell<bool>,
     pub(super) reaping: Cell<bool>,
+    pub(super) alarms: Alarms,
     pub(super) counts: Rc<Counts>,
     pub(super) spare_body: Option<fn() -> B>,
 }
@@ -118,6 +120,7 @@ impl<B: RequestBody> Connections<B> {
             spoken: Cell::new(None),
             retired: Cell::new(false),
             reaping: Cell::new(false),
+            alarms: Alarms::default(),
             counts: Rc::default(),
             spare_body: None,
         }

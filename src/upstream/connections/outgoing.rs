@@ -5,17 +5,19 @@
 
 use std::cell::Cell;
 use std::error::Error;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::Instant;
 
 use crate::upstream::clock::{after, since};
+
+use super::alarm::Alarms;
 
 /// What a request's body must be; every fitting body is one.
 pub trait RequestBody: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static {}
@@ -121,20 +123,35 @@ impl<B: RequestBody> Body for Outgoing<B> {
     }
 }
 
-/// Waits for `answer`, at most for `limit` after the request has been sent; `None` is a wait that ran out.
+/// Waits for `answer`, at most for `limit` after the request has been sent; `None` is a wait that ran out. One of `alarms` keeps the time.
 ///
 /// Cancel safe as far as `answer` is.
-pub(super) async fn within<F: Future>(answer: F, limit: Option<Duration>, progress: Option<&Progress>) -> Option<F::Output> {
+pub(super) async fn within<F: Future>(
+    answer: F,
+    limit: Option<Duration>,
+    progress: Option<&Progress>,
+    alarms: &Alarms,
+) -> Option<F::Output> {
     let Some(limit) = limit else { return Some(answer.await) };
     let mut answer = pin!(answer);
     let mut deadline = after(limit);
     let mut seen = 0;
-    loop {
-        match timeout_at(deadline, answer.as_mut()).await {
-            Ok(output) => return Some(output),
-            Err(_) => deadline = progress?.extended(&mut seen, limit)?,
+    let mut alarm = alarms.take();
+    let output = poll_fn(|cx| {
+        if let Poll::Ready(output) = answer.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
         }
-    }
+        loop {
+            ready!(alarm.poll(deadline, cx));
+            match progress.and_then(|progress| progress.extended(&mut seen, limit)) {
+                Some(later) => deadline = later,
+                None => return Poll::Ready(None),
+            }
+        }
+    })
+    .await;
+    alarms.put_back(alarm);
+    output
 }
 
 #[cfg(test)]
@@ -155,7 +172,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_body_the_wait_is_as_long_as_it_says() {
         let start = Instant::now();
-        assert_eq!(within(never(), Some(LIMIT), None).await, None);
+        assert_eq!(within(never(), Some(LIMIT), None, &Alarms::default()).await, None);
         assert_eq!(start.elapsed(), LIMIT);
     }
 
@@ -171,7 +188,7 @@ mod tests {
             assert!(body.frame().await.is_some());
             never().await;
         };
-        assert_eq!(within(upload, Some(LIMIT), Some(&progress)).await, None);
+        assert_eq!(within(upload, Some(LIMIT), Some(&progress), &Alarms::default()).await, None);
         assert_eq!(start.elapsed(), LIMIT * 4);
     }
 
@@ -180,7 +197,7 @@ mod tests {
         let progress = Progress::default();
         progress.frames.set(7);
         let start = Instant::now();
-        assert_eq!(within(never(), Some(LIMIT), Some(&progress)).await, None);
+        assert_eq!(within(never(), Some(LIMIT), Some(&progress), &Alarms::default()).await, None);
         assert_eq!(start.elapsed(), LIMIT * 2);
     }
 

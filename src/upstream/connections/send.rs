@@ -40,7 +40,7 @@ impl<B: RequestBody> Connections<B> {
         h1::prepare(&mut request, &self.target.address).map_err(Unanswered::Lost)?;
         let progress = watch(&mut request, || connection.progress());
         let answer = connection.send(request);
-        match within(answer, first_byte, progress.as_deref()).await {
+        match within(answer, first_byte, progress.as_deref(), &self.alarms).await {
             None => Err(Unanswered::Lost(late())),
             Some(Ok(response)) if !h1::is_framed_once(response.headers()) => Err(Unanswered::Lost(ambiguous())),
             Some(Ok(response)) => Ok((response, Held::H1(connection))),
@@ -66,7 +66,7 @@ impl<B: RequestBody> Connections<B> {
         let progress = watch(&mut request, Rc::default);
         let spare = if progress.is_none() { self.spare_body.map(|empty| copy(&request, empty())) } else { None };
         let answer = place.send(request);
-        match within(answer, first_byte, progress.as_deref()).await {
+        match within(answer, first_byte, progress.as_deref(), &self.alarms).await {
             None => Err(Unanswered::Lost(late())),
             Some(Ok(response)) => Ok((response, Held::H2(place))),
             Some(Err(mut error)) => {
