@@ -29,6 +29,21 @@ pub(super) struct Fields {
     upgrade_usable: bool,
 }
 
+/// The last host of a connection that was found good: nearly every request has the same.
+#[derive(Debug, Default)]
+pub(super) struct LastHost(Vec<u8>);
+
+impl LastHost {
+    fn check(&mut self, value: &[u8]) -> Result<(), Refusal> {
+        // The empty host is bad, so that the beginning is no exception.
+        if value != self.0 || value.is_empty() {
+            host::check(value)?;
+            value.clone_into(&mut self.0);
+        }
+        Ok(())
+    }
+}
+
 /// The fields that the guard looks at.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
@@ -41,10 +56,10 @@ enum Known {
 
 impl Fields {
     /// Takes one field of a request; `http11` tells the version.
-    pub(super) fn take(&mut self, name: &[u8], value: &[u8], http11: bool) -> Result<(), Refusal> {
+    pub(super) fn take(&mut self, name: &[u8], value: &[u8], http11: bool, hosts: &mut LastHost) -> Result<(), Refusal> {
         match classify(name) {
             None => Ok(()),
-            Some(Known::Host) => self.take_host(value),
+            Some(Known::Host) => self.take_host(value, hosts),
             Some(Known::ContentLength) => self.take_length(value),
             Some(Known::TransferEncoding) => self.take_coding(value, http11),
             Some(Known::Connection) => {
@@ -64,11 +79,11 @@ impl Fields {
         self.connection_upgrade && self.upgrade_lines == 1 && self.upgrade_usable
     }
 
-    fn take_host(&mut self, value: &[u8]) -> Result<(), Refusal> {
+    fn take_host(&mut self, value: &[u8], hosts: &mut LastHost) -> Result<(), Refusal> {
         if std::mem::replace(&mut self.host_seen, true) {
             return Err(Refusal::new(Reason::InvalidHost, "there is more than one Host"));
         }
-        host::check(value)
+        hosts.check(value)
     }
 
     fn take_length(&mut self, value: &[u8]) -> Result<(), Refusal> {

@@ -2,7 +2,7 @@
 
 use super::super::Refusal;
 use super::chunks::{Chunks, End};
-use super::fields::Framing;
+use super::fields::{Framing, LastHost};
 use super::head::{Progress, Section};
 use crate::model::{self, Reason};
 
@@ -56,6 +56,7 @@ pub struct Guard {
     limits: Limits,
     state: State,
     section: Section,
+    hosts: LastHost,
     heads_passed: u64,
     /// The last head asked to make the connection a tunnel.
     tunnel_asked: bool,
@@ -79,7 +80,7 @@ impl Guard {
             request_line: limits.request_line.min(limits.header_bytes),
             ..limits
         };
-        Self { limits, state: State::Head, section: Section::default(), heads_passed: 0, tunnel_asked: false }
+        Self { limits, state: State::Head, section: Section::default(), hosts: LastHost::default(), heads_passed: 0, tunnel_asked: false }
     }
 
     /// Looks at `bytes`: what the last call did not pass, with what has come since.
@@ -91,7 +92,7 @@ impl Guard {
             let rest = &bytes[pass..];
             let verdict = match &mut self.state {
                 State::Head | State::Trailers if rest.is_empty() => Verdict::AllPassed,
-                State::Head => match self.section.advance(rest, self.limits) {
+                State::Head => match self.section.advance(rest, self.limits, &mut self.hosts) {
                     Ok(Progress::Complete(length)) => {
                         pass += length;
                         self.end_head();
@@ -124,7 +125,7 @@ impl Guard {
                         }
                     }
                 }
-                State::Trailers => match self.section.advance(rest, self.limits) {
+                State::Trailers => match self.section.advance(rest, self.limits, &mut self.hosts) {
                     Ok(Progress::Complete(length)) => {
                         pass += length;
                         self.end_body();

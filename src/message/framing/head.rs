@@ -2,7 +2,7 @@
 
 use super::super::{Refusal, host};
 use super::Limits;
-use super::fields::{Fields, is_head_only};
+use super::fields::{Fields, LastHost, is_head_only};
 use super::line::{Found, is_token, next_line, split_field};
 use crate::model::Reason;
 
@@ -75,7 +75,7 @@ impl Section {
     }
 
     /// Goes on with `bytes`, which begin where the section begins and hold at least what they held the last time.
-    pub(super) fn advance(&mut self, bytes: &[u8], limits: Limits) -> Result<Progress, Refusal> {
+    pub(super) fn advance(&mut self, bytes: &[u8], limits: Limits, hosts: &mut LastHost) -> Result<Progress, Refusal> {
         if bytes.len() < self.searched {
             return Ok(Progress::Partial);
         }
@@ -86,7 +86,7 @@ impl Section {
                     self.check_size(next, limits)?;
                     let start = std::mem::replace(&mut self.line, next);
                     self.searched = next;
-                    if self.take_line(bytes, line, start, limits)? {
+                    if self.take_line(bytes, line, start, limits, hosts)? {
                         return Ok(Progress::Complete(next));
                     }
                 }
@@ -118,7 +118,7 @@ impl Section {
     }
 
     /// Takes the line that began at `start`; tells whether it was the last.
-    fn take_line(&mut self, bytes: &[u8], line: &[u8], start: usize, limits: Limits) -> Result<bool, Refusal> {
+    fn take_line(&mut self, bytes: &[u8], line: &[u8], start: usize, limits: Limits, hosts: &mut LastHost) -> Result<bool, Refusal> {
         match self.part {
             Part::Start if line.is_empty() => {
                 self.part = Part::RequestLine;
@@ -134,7 +134,7 @@ impl Section {
                 self.count_field(limits)?;
                 let (name, value) = split_field(line)?;
                 let host_before = self.fields.host_seen;
-                self.fields.take(name, value, self.http11)?;
+                self.fields.take(name, value, self.http11, hosts)?;
                 if self.fields.host_seen != host_before {
                     self.compare_host(bytes, value)?;
                 }
