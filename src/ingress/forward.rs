@@ -151,7 +151,7 @@ fn join_cookies(headers: &mut HeaderMap) {
 }
 
 /// Edits a response for its client.
-pub(super) fn edit_response(view: &View, route: &RouteView, present: Present, response: &mut Response<Download>) {
+pub(super) fn edit_response(view: &View, route: &RouteView, present: Present, response: &mut Response<Box<Download>>) {
     let version = response.version();
     let headers = response.headers_mut();
     hop::strip(headers, present);

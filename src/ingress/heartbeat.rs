@@ -138,7 +138,7 @@ impl Waiting {
             return self.problem(Reason::UpgradeFailed.into(), "the endpoint switched protocols unasked", record);
         }
         if response.status().is_success() && events::are_plain(response.headers()) {
-            return Next::Events(Box::new(response.into_body()));
+            return Next::Events(response.into_body());
         }
         let (head, body) = response.into_parts();
         body.discard();

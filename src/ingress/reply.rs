@@ -35,7 +35,7 @@ enum Content {
     Made(Option<Bytes>),
     /// Not here yet; the client hears of that.
     Waiting(Box<Waiting>),
-    /// An endpoint's; boxed, because hyper moves a body several times.
+    /// An endpoint's.
     Passed(Box<Download>),
     /// Cut: what is missing was not sent.
     Cut(Cut),
@@ -50,8 +50,8 @@ impl ReplyBody {
         Self::new(Content::Made(content), Some(record))
     }
 
-    pub(super) fn passed(download: Download, record: Box<Record>) -> Self {
-        Self::new(Content::Passed(Box::new(download)), Some(record))
+    pub(super) const fn passed(download: Box<Download>, record: Box<Record>) -> Self {
+        Self::new(Content::Passed(download), Some(record))
     }
 
     /// A body of signs of life, until there is another one.

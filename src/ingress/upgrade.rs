@@ -20,11 +20,11 @@ const CHUNK: usize = 16 * 1024;
 /// Connects the two sides once both have switched; owned by neither connection, it ends with them.
 ///
 /// `held` is the empty body of the 101 response, which keeps the endpoint's place in flight.
-pub(super) fn tunnel(client: OnUpgrade, endpoint: OnUpgrade, held: Download, idle: Option<Duration>, record: Box<Record>) {
+pub(super) fn tunnel(client: OnUpgrade, endpoint: OnUpgrade, held: Box<Download>, idle: Option<Duration>, record: Box<Record>) {
     drop(tokio::task::spawn_local(run(client, endpoint, held, idle, record)));
 }
 
-async fn run(client: OnUpgrade, endpoint: OnUpgrade, held: Download, idle: Option<Duration>, mut record: Box<Record>) {
+async fn run(client: OnUpgrade, endpoint: OnUpgrade, held: Box<Download>, idle: Option<Duration>, mut record: Box<Record>) {
     let (client, endpoint) = match tokio::try_join!(client, endpoint) {
         Ok(sides) => sides,
         Err(_) => return record.finish(Outcome::Aborted),

@@ -176,7 +176,7 @@ pub struct Reply {
     /// Which fields its head has.
     pub present: Present,
     /// The response as the endpoint sent it.
-    pub response: Response<Download>,
+    pub response: Response<Box<Download>>,
     /// Who answered.
     pub member: Rc<Member>,
     /// From the request's arrival to the response's head.

@@ -55,11 +55,12 @@ pub struct Download {
 }
 
 impl Download {
-    pub(super) fn new(incoming: Incoming, held: Held, idle: Option<Duration>, end: Option<(Instant, Reason)>) -> Self {
+    /// Boxed, because it is moved with the response many times.
+    pub(super) fn new(incoming: Incoming, held: Held, idle: Option<Duration>, end: Option<(Instant, Reason)>) -> Box<Self> {
         let end = end.map(|(end, reason)| (Box::pin(tokio::time::sleep_until(end)), reason));
         let idle = IdleTimer::new(idle, held.upload.clone());
         let is_failure = held.place.is_failure();
-        let mut body = Self { incoming, held: Some(held), over: false, is_failure, idle, end, slow: None };
+        let mut body = Box::new(Self { incoming, held: Some(held), over: false, is_failure, idle, end, slow: None });
         // Nobody polls a body that has ended already.
         body.finish_if_ended();
         body
@@ -76,8 +77,9 @@ impl Download {
     }
 
     /// The empty body of a response that switched protocols: it keeps what the tunnel uses until [`Download::finish_switched`].
-    pub(super) fn switched(incoming: Incoming, held: Held) -> Self {
-        Self { incoming, held: Some(held), over: true, is_failure: false, idle: IdleTimer::new(None, None), end: None, slow: None }
+    pub(super) fn switched(incoming: Incoming, held: Held) -> Box<Self> {
+        let idle = IdleTimer::new(None, None);
+        Box::new(Self { incoming, held: Some(held), over: true, is_failure: false, idle, end: None, slow: None })
     }
 
     /// The tunnel has ended so.
@@ -103,7 +105,7 @@ impl Download {
     /// Ends an answer that nobody will see, such as one that is tried again: the endpoint has answered, whatever is still to come.
     ///
     /// A short rest is read, so that the connection can serve again.
-    pub fn discard(mut self) {
+    pub fn discard(mut self: Box<Self>) {
         let Some(lease) = self.end_attempt(Outcome::Completed) else { return };
         tokio::task::spawn_local(async move {
             let mut left = DISCARDED;
