@@ -79,7 +79,7 @@ mod tests {
         let mut ticker = Ticker::new();
         (0..25).for_each(|index| ticker.add(index));
         ticker.due = Instant::now() - STEP * 9;
-        let mut seen = vec![0; 25];
+        let mut seen = [0; 25];
         ticker.tick(|index, _| {
             seen[index] += 1;
             true
