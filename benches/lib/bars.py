@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH = 880
-LABEL_WIDTH = 300
+LABEL_WIDTH = 270
 RIGHT = 56
 TOP = 84
 BAR = 13
@@ -13,17 +13,21 @@ FOOT = 44
 
 # Told apart by lightness too, for those who see no hue. One each for light and dark, on a background of the picture's own: a page's
 # colours do not always follow what the reader's system prefers.
-COLOURS = [("#8a94a0", "#8b949e"), ("#c4781d", "#e3a04f"), ("#1f6feb", "#58a6ff"), ("#1a7f37", "#3fb950")]
+COLOURS = [("#3d8a63", "#56b083"), ("#9aa4af", "#7d8893"), ("#d29a4a", "#c99a55"), ("#1f5fd0", "#58a6ff")]
 STYLE = """text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; }
 .title { font-size: 16px; font-weight: 600; } .small { font-size: 12px; fill: #59636e; }
+.value { paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
 .paper { fill: #ffffff; } .grid { stroke: #d1d9e0; } .base { stroke: #1f2328; stroke-width: 1.5; } .mark { stroke: #cf222e; stroke-width: 2.5; }"""
-DARK = """text { fill: #f0f6fc; } .small { fill: #9198a1; } .paper { fill: #0d1117; } .grid { stroke: #3d444d; } .base { stroke: #f0f6fc; }
+DARK = """text { fill: #f0f6fc; } .small { fill: #9198a1; } .value { stroke: #0d1117; } .paper { fill: #0d1117; } .grid { stroke: #3d444d; } .base { stroke: #f0f6fc; }
 .mark { stroke: #ff7b72; }"""
 
 
 @dataclass
 class Group:
-    """Bars that belong together: `values` in the order of the series, None where there is none; `mark` is a limit to draw on the last one."""
+    """Bars that belong together: `values` in the order of the series, None where there is none; `mark` is a limit to draw on the last one.
+
+    The label gets a second line behind its first comma.
+    """
 
     label: str
     values: list
@@ -54,7 +58,7 @@ def svg(title, note, series, groups, base=1.0, mark="limit"):
 
 
 def style(count):
-    """Returns the style sheet, with the colours of the last series of the list first: the last one is the one to look at."""
+    """Returns the style sheet. The last series is the one to look at: it always has the last colour."""
     chosen = COLOURS[-count:]
     light = " ".join(f".s{number} {{ fill: {pair[0]}; }}" for number, pair in enumerate(chosen))
     dark = " ".join(f".s{number} {{ fill: {pair[1]}; }}" for number, pair in enumerate(chosen))
@@ -89,8 +93,11 @@ def grid(step, end, scale, base, height):
 
 def bars(group, top, scale):
     """Returns one group."""
-    middle = top + len(group.values) * BAR / 2 + 4
-    parts = [f'<text x="{LABEL_WIDTH - 12}" y="{middle:g}" text-anchor="end">{escape(group.label)}</text>']
+    first, _, second = group.label.partition(", ")
+    middle = top + len(group.values) * BAR / 2 + (-3 if second else 4)
+    parts = [f'<text x="{LABEL_WIDTH - 12}" y="{middle:g}" text-anchor="end">{escape(first)}</text>']
+    if second:
+        parts.append(f'<text class="small" x="{LABEL_WIDTH - 12}" y="{middle + 15:g}" text-anchor="end">{escape(second)}</text>')
     for number, value in enumerate(group.values):
         if value is None:
             continue
@@ -98,7 +105,7 @@ def bars(group, top, scale):
         parts.append(f'<rect class="s{number}" x="{LABEL_WIDTH}" y="{y:g}" width="{value * scale:.1f}" height="{BAR - 2}" rx="1"/>')
         last = number == len(group.values) - 1 and group.mark is not None
         right = LABEL_WIDTH + max(value, group.mark if last else 0) * scale
-        parts.append(f'<text class="small" x="{right + 6:.1f}" y="{y + BAR - 3:g}">{value:.2f}</text>')
+        parts.append(f'<text class="small value" x="{right + 6:.1f}" y="{y + BAR - 3:g}">{value:.2f}</text>')
         if last:
             x = LABEL_WIDTH + group.mark * scale
             parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 1:g}" y2="{y + BAR - 1:g}"/>')

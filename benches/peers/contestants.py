@@ -75,7 +75,7 @@ class Haproxy(Contestant):
 
     def version(self):
         words = tools.version("haproxy", "-v").split()
-        return f"haproxy {words[2]}" if len(words) > 2 else "haproxy"
+        return f"haproxy {words[2].split('-')[0]}" if len(words) > 2 else "haproxy"
 
     def configure(self, folder, around):
         # One PEM file with chain and key is how HAProxy wants it.

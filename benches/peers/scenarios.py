@@ -135,9 +135,14 @@ def read_h2load(text):
 
 
 def read_s_time(text, size):
-    """Reads what `openssl s_time` printed. A connection that failed has ended it; an answer that was too short is no answer."""
-    found = re.search(r"(\d+) connections in (\d+) real seconds, (\d+) bytes read per connection", text)
+    """Reads what `openssl s_time` printed: a mark for each connection, `r` for one that was resumed, then sums.
+
+    A connection that failed has ended it. Its seconds are whole ones, too coarse for a rate: it says none.
+    """
+    found = re.search(r"(\d+) connections in \d+ real seconds, (\d+) bytes read per connection", text)
     if not found:
         raise tools.Failed(f"openssl said:\n{text}")
-    connections, seconds, size_read = (int(figure) for figure in found.groups())
-    return Load(connections, 0 if size_read >= size else connections, connections / max(seconds, 1), None)
+    connections, size_read = (int(figure) for figure in found.groups())
+    marks = re.findall(r"^[*t3r]+$", text, re.MULTILINE)
+    errors = connections if size_read < size else sum(line.count("r") for line in marks)
+    return Load(connections, errors, 0.0, None)
