@@ -16,10 +16,11 @@ FOOT = 44
 COLOURS = [("#3d8a63", "#56b083"), ("#9aa4af", "#7d8893"), ("#d29a4a", "#c99a55"), ("#1f5fd0", "#58a6ff")]
 STYLE = """text { font: 13px system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif; fill: #1f2328; }
 .title { font-size: 16px; font-weight: 600; } .small { font-size: 12px; fill: #59636e; }
-.value { paint-order: stroke; stroke: #ffffff; stroke-width: 4px; }
-.paper { fill: #ffffff; } .grid { stroke: #d1d9e0; } .base { stroke: #1f2328; stroke-width: 1.5; } .mark { stroke: #cf222e; stroke-width: 2.5; }"""
+.value { paint-order: stroke; stroke: #ffffff; stroke-width: 2px; }
+.paper { fill: #ffffff; } .grid { stroke: #d1d9e0; } .base { stroke: #1f2328; stroke-width: 1.5; } .mark { stroke: #cf222e; stroke-width: 2.5; }
+.under { stroke: #ffffff; stroke-width: 5; }"""
 DARK = """text { fill: #f0f6fc; } .small { fill: #9198a1; } .value { stroke: #0d1117; } .paper { fill: #0d1117; } .grid { stroke: #3d444d; } .base { stroke: #f0f6fc; }
-.mark { stroke: #ff7b72; }"""
+.mark { stroke: #ff7b72; } .under { stroke: #0d1117; }"""
 
 
 @dataclass
@@ -108,5 +109,7 @@ def bars(group, top, scale):
         parts.append(f'<text class="small value" x="{right + 6:.1f}" y="{y + BAR - 3:g}">{value:.2f}</text>')
         if last:
             x = LABEL_WIDTH + group.mark * scale
-            parts.append(f'<line class="mark" x1="{x:.1f}" x2="{x:.1f}" y1="{y - 1:g}" y2="{y + BAR - 1:g}"/>')
+            place = f'x1="{x:.1f}" x2="{x:.1f}" y1="{y - 1:g}" y2="{y + BAR - 1:g}"'
+            # On a bar of any colour, a red line needs a rim to be seen.
+            parts += [f'<line class="under" {place}/>', f'<line class="mark" {place}/>']
     return parts

@@ -41,6 +41,7 @@ http {{
   uwsgi_temp_path {folder}/uwsgi;
   scgi_temp_path {folder}/scgi;
   keepalive_requests 100000000;
+  keepalive_timeout 600s;
   upstream endpoints {{
 {servers}
     keepalive 1024;
@@ -91,8 +92,8 @@ defaults
   mode http
   no log
   timeout connect 5s
-  timeout client 60s
-  timeout server 60s
+  timeout client 600s
+  timeout server 600s
   option forwardfor
   option http-no-delay
   http-reuse always

@@ -65,6 +65,11 @@ def gates(found):
     return rows
 
 
+def judged(found, names):
+    """Whether all that the gates compare was measured."""
+    return all(name in found for name in ("tidegate", "envoy") if name in names)
+
+
 def pss(pids):
     """Returns the processes' proportional share of memory, in KiB."""
     return sum(read_pss(Path(f"/proc/{pid}/smaps_rollup").read_text()) for pid in pids)

@@ -8,6 +8,7 @@ from peers import own
 KEY = "latency"
 TITLE = "Latency of a single connection"
 ROUNDS = 7
+QUICK_ROUNDS = 3
 SECONDS = 0.5
 DIRECT = "(direct)"
 

@@ -131,7 +131,7 @@ def sample(scenario, contestant, seconds):
     spent = between(before, after)
     load = scenario.read(texts)
     if load.requests == 0:
-        raise tools.Failed(f"{contestant.name}: no request was answered:\n{texts[0]}")
+        raise tools.Failed(f"{contestant.name}: no request was answered\n{texts[0]}")
     # The client's own time, when it says one: its start and end are no work for the proxy.
     rate = load.rate or load.requests / wall
     return Sample(spent / 1000 / load.requests, spent / 1e9 * rate / load.requests, idle / wall, rate, load.p99_ms, load.errors)

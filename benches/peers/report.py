@@ -93,7 +93,7 @@ def gates(findings):
     rows, met = [], True
     for result in findings.results:
         for peer, highest in result.scenario.gates.items():
-            if peer not in result.samples or "tidegate" not in result.samples:
+            if not {peer, "tidegate"} <= result.samples.keys():
                 continue
             ratio = result.ratio("tidegate", peer)
             met &= ratio <= highest
@@ -164,11 +164,6 @@ def noise(results):
     """Returns the worst difference of the two nginx, and what is accepted."""
     worst = max(result.noise() for result in results)
     return f"{worst:.3f} at worst ({MAX_NOISE} is accepted)"
-
-
-def summary(result):
-    """One load's ratios."""
-    return [result.scenario.title, *(f"{result.ratio(name):.2f}" for name in result.samples)]
 
 
 def details(result):
