@@ -7,8 +7,12 @@ from lib import tools
 TARGET = tools.ROOT / "target" / "benches"
 
 
+# The clients of the same crate, for what no tool can do.
+CLIENT = TARGET / "release" / "bench-client"
+
+
 def build():
-    """Builds it."""
+    """Builds it, and the clients beside it."""
     tools.build(tools.ROOT / "benches" / "backend", TARGET)
 
 

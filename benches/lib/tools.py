@@ -32,11 +32,19 @@ class Failed(Exception):
 
 
 def require(programs):
-    """Ends the script with the Debian install line when a program is missing."""
+    """Installs what is missing when that is allowed, else ends the script with the Debian install line."""
     missing = [program for program in programs if not find(program)]
+    if not missing:
+        return
+    packages = sorted({PACKAGES[program] for program in missing})
+    if os.geteuid() == 0 and find("apt-get"):
+        print(f"installing: {' '.join(packages)}", file=sys.stderr, flush=True)
+        quiet = {"check": False, "stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
+        subprocess.run(["apt-get", "update", "-q"], **quiet)
+        subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", *packages], **quiet)
+        missing = [program for program in missing if not find(program)]
     if missing:
-        packages = " ".join(sorted({PACKAGES[program] for program in missing}))
-        print(f"missing: {', '.join(missing)}\ninstall: sudo apt-get install {packages}", file=sys.stderr)
+        print(f"missing: {', '.join(missing)}\ninstall: sudo apt-get install {' '.join(packages)}", file=sys.stderr)
         sys.exit(1)
 
 
@@ -46,9 +54,10 @@ def find(program):
 
 
 def raise_file_limit():
-    """512 connections in front, as many behind, four proxies: the usual 1024 descriptors are not enough."""
+    """Raises the soft limit to the hard one and returns it: for thousands of connections the usual 1024 descriptors are not enough."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
 
 
 def free_ports(count):
@@ -61,7 +70,7 @@ def free_ports(count):
 
 
 def start(core, command, log, **options):
-    """Starts a program in a group of its own, on one core when there is one."""
+    """Starts a program in a group of its own, on one core or a list of them (`"0,1"`) when there is one."""
 
     def before_exec():
         LIBC.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -15,13 +15,11 @@ from pathlib import Path
 from statistics import median
 
 from lib import tools
-from peers.contestants import PROXY_CORE
+from peers.base import BOTH_CORES, PROXY_CORE
 from peers.scenarios import CLIENT_CORE
 
 # Two equal proxies that differ by more say that the machine is not quiet.
 MAX_NOISE = 0.05
-# Below, the client or the endpoints were the limit and not the proxy.
-MIN_BUSY = 0.95
 MAX_SPREAD = 0.15
 # Opens the connections to the endpoints and fills the caches.
 WARM_UP_SECONDS = 1
@@ -68,7 +66,7 @@ class Result:
         worst = min(self.samples[name], key=lambda sample: sample.busy)
         others = max(0, 1 - worst.busy - worst.idle)
         whose = "others took the core" if others > worst.idle else "client or endpoints were the limit"
-        return f"busy for {worst.busy:.2f} of a round, less than {MIN_BUSY}; {whose} (core idle {worst.idle:.2f}, others {others:.2f})"
+        return f"busy for {worst.busy:.2f} of a round, less than {self.scenario.min_busy}; {whose} (core idle {worst.idle:.2f}, others {others:.2f})"
 
     def rate(self, name):
         """Median requests per second."""
@@ -92,7 +90,7 @@ class Result:
             errors = sum(sample.errors for sample in samples)
             if errors:
                 found.append(f"{name}: {errors} requests failed")
-            if self.least_busy(name) < MIN_BUSY:
+            if self.least_busy(name) < self.scenario.min_busy:
                 found.append(f"{name}: {self.why_not_busy(name)}")
             if self.spread(name) > MAX_SPREAD:
                 found.append(f"{name}: spread of {self.spread(name):.0%}, more than {MAX_SPREAD:.0%}")
@@ -111,30 +109,32 @@ def run(scenario, contestants, rounds, seconds, say):
         for contestant in order:
             result.samples[contestant.name].append(sample(scenario, contestant, seconds))
         said = ", ".join(f"{name} {samples[-1].us:.2f}" for name, samples in result.samples.items())
-        say(f"  round {number + 1}: {said} us/req")
+        say(f"  round {number + 1}: {said} us/{scenario.unit}")
     return result
 
 
 def sample(scenario, contestant, seconds):
     """Runs the client once."""
     command = scenario.command(getattr(contestant.ports, scenario.listener), seconds)
+    cores = CLIENT_CORE if scenario.workers == 1 else BOTH_CORES
     before, idle, began = cpu(contestant.pids()), core_idle(), time.monotonic()
-    client = tools.start(CLIENT_CORE, command, subprocess.STDOUT, stdout=subprocess.PIPE, text=True)
+    clients = [tools.start(cores, command, subprocess.STDOUT, stdout=subprocess.PIPE, text=True) for _ in range(scenario.processes)]
     try:
-        text, _ = client.communicate(timeout=seconds + 20)
+        texts = [client.communicate(timeout=seconds + 20)[0] for client in clients]
     except subprocess.TimeoutExpired as error:
         raise tools.Failed(f"{contestant.name}: {command[0]} did not end") from error
     finally:
-        if client.poll() is None:
-            tools.stop(client)
+        for client in clients:
+            if client.poll() is None:
+                tools.stop(client)
     wall, idle, after = time.monotonic() - began, core_idle() - idle, cpu(contestant.pids())
-    spent = sum(time_now - before.get(task, 0) for task, time_now in after.items())
-    load = scenario.read(text)
+    spent = between(before, after)
+    load = scenario.read(texts)
     if load.requests == 0:
-        raise tools.Failed(f"{contestant.name}: no request was answered:\n{text}")
-    # The client's own time: its start and end are no work for the proxy.
-    loaded = load.requests / load.rate
-    return Sample(spent / 1000 / load.requests, spent / 1e9 / loaded, idle / wall, load.rate, load.p99_ms, load.errors)
+        raise tools.Failed(f"{contestant.name}: no request was answered\n{texts[0]}")
+    # The client's own time, when it says one: its start and end are no work for the proxy.
+    rate = load.rate or load.requests / wall
+    return Sample(spent / 1000 / load.requests, spent / 1e9 * rate / load.requests, idle / wall, rate, load.p99_ms, load.errors)
 
 
 def cpu(pids):
@@ -150,6 +150,11 @@ def cpu(pids):
     return times
 
 
+def between(before, after):
+    """Returns the nanoseconds that all threads have run from one account to another."""
+    return sum(now - before.get(task, 0) for task, now in after.items())
+
+
 def core_idle():
     """Returns the seconds that the proxies' core has had nothing to do."""
     with open("/proc/stat", encoding="utf-8") as lines:
@@ -159,7 +164,7 @@ def core_idle():
 
 def check(scenario, contestant):
     """Asks once and looks at the answer: a fast proxy that answers something else wins nothing."""
-    if scenario.listener == "h2c":
+    if scenario.listener in ("h2c", "h2h2"):
         # No HTTP/2 client here; h2load's status codes tell.
         return
     port = getattr(contestant.ports, scenario.listener)

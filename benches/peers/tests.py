@@ -2,12 +2,15 @@
 
 import tempfile
 import unittest
+import xml.etree.ElementTree as xml
 from pathlib import Path
+from types import SimpleNamespace
 
-from lib import tools
-from peers import report
+from lib import bars, tools
+from peers import envoy, idle, latency, own, report, streams
+from peers.base import Ports
 from peers.measure import Result, Sample
-from peers.scenarios import SCENARIOS, read_h2load, read_wrk
+from peers.scenarios import SCENARIOS, read_h2load, read_s_time, read_wrk
 
 WRK = """Running 2s test @ http://127.0.0.1:4000/1k
   1 threads and 64 connections
@@ -23,6 +26,15 @@ H2LOAD = """finished in 2.01s, 51374.50 req/s, 55.00MB/s
 requests: 102749 total, 102749 started, 102749 done, {good} succeeded, {bad} failed, {bad} errored, 0 timeout
 status codes: {good} 2xx, 0 3xx, 3 4xx, 0 5xx
 """
+
+
+S_TIME = """Collecting connection statistics for 2 seconds
+{marks}
+
+4 connections in 0.10s; 40.00 connections/user sec, bytes read 4732
+4 connections in 3 real seconds, {size} bytes read per connection
+"""
+ORIGIN = report.Origin(["tidegate 1", "wrk 1", "h2load 1"], "benches/peers/run", 5, 2)
 
 
 def result(nginx=(10, 10, 10, 10, 10), again=(10, 10, 10, 10, 10), tidegate=(9, 9, 9, 9, 9), **changed):
@@ -47,10 +59,33 @@ class Reading(unittest.TestCase):
         load = read_h2load(H2LOAD.format(good=102742, bad=4))
         self.assertEqual((load.requests, load.errors, load.rate, load.p99_ms), (102742, 7, 51374.5, None))
 
+    def test_s_time_is_read(self):
+        load = read_s_time(S_TIME.format(marks="****", size=1183), 1024)
+        self.assertEqual((load.requests, load.errors), (4, 0))
+
+    def test_resumed_handshakes_and_short_answers_are_errors(self):
+        self.assertEqual(read_s_time(S_TIME.format(marks="*rr*", size=1183), 1024).errors, 2)
+        self.assertEqual(read_s_time(S_TIME.format(marks="****", size=150), 1024).errors, 4)
+
     def test_output_without_figures_is_a_failure(self):
-        for read in (read_wrk, read_h2load):
+        for read in (read_wrk, read_h2load, lambda text: read_s_time(text, 1), own.read):
             with self.assertRaises(tools.Failed):
                 read("unable to connect")
+
+    def test_clients_side_by_side_are_one(self):
+        scenario = next(scenario for scenario in SCENARIOS if scenario.processes > 1)
+        text = S_TIME.format(marks="***r", size=1183)
+        load = scenario.read([text, text])
+        self.assertEqual((load.requests, load.errors), (8, 2))
+
+    def test_own_client_is_read(self):
+        self.assertEqual(own.read("chunks 12 merged 0\n"), {"chunks": 12, "merged": 0})
+
+    def test_version_of_envoy_is_found_behind_any_path(self):
+        self.assertEqual(envoy.read_version("/a/b/envoy  version: 9e55/1.40.0/Clean/RELEASE/BoringSSL"), "envoy 1.40.0")
+
+    def test_pss_is_read(self):
+        self.assertEqual(idle.read_pss("00-ff ---p 00 00:00 0 [rollup]\nRss:  900 kB\nPss:  345 kB\nPss_Anon:  1 kB\n"), 345)
 
 
 class Judging(unittest.TestCase):
@@ -79,14 +114,102 @@ class Judging(unittest.TestCase):
         self.assertIn("others took the core", result(busy=0.8, idle=0.01).objections()[0])
 
 
+    def test_idle_client_is_no_objection_where_the_proxy_cannot_be_the_limit(self):
+        found = result(busy=0.5)
+        found.scenario = next(scenario for scenario in SCENARIOS if scenario.key == "handshake")
+        self.assertEqual(found.objections(), [])
+
+
+class Extras(unittest.TestCase):
+    """Memory, streams and latency."""
+
+    def test_memory_is_what_the_connections_added(self):
+        found = {"tidegate": idle.Memory(1000, 1000 + 9000 * 12, 9000), "envoy": idle.Memory(5000, 5000 + 9000 * 10, 9000)}
+        self.assertEqual([row[0::3] for row in idle.gates(found)], [("itself", True), ("envoy", False)])
+
+    def test_memory_is_judged_only_with_all_that_is_compared(self):
+        found = {"tidegate": None, "nginx": None}
+        self.assertTrue(idle.judged(found, ["nginx", "haproxy", "tidegate"]))
+        self.assertFalse(idle.judged(found, ["nginx", "envoy", "tidegate"]))
+
+    def test_merged_and_missing_chunks_are_told(self):
+        figures = {"chunks": 1000, "merged": 100, "ended": 0, "p50_ns": 1_000_000, "p99_ns": 2_000_000}
+        one = streams.read(figures, 5_000_000)
+        self.assertEqual((one.us, one.alone, one.p99_ms), (5.0, 0.9, 2.0))
+        said = streams.objections({"nginx": [one], "nginx again": [one]}, 1)
+        self.assertEqual(said[0], "nginx: 1000 chunks of 40000 came in time")
+
+    def test_noise_of_streams_is_an_objection(self):
+        plain = {"chunks": 40000, "alone": 1.0, "p50_ms": 1.0, "p99_ms": 1.0}
+        found = {name: [streams.Sample(us=us, ended=0, **plain)] for name, us in (("nginx", 5.0), ("nginx again", 5.6))}
+        self.assertIn("nginx differs", streams.objections(found, 1)[0])
+        found["nginx again"][0].us, found["nginx"][0].ended = 5.4, 3
+        self.assertEqual(streams.objections(found, 1), ["nginx: 3 streams ended"])
+
+    def test_added_latency_is_compared_within_a_round(self):
+        found = {latency.DIRECT: [(10, 20), (30, 60), (10, 20)], "nginx": [(40, 70), (62, 130), (41, 75)]}
+        self.assertEqual((latency.added(found, "nginx", 0), latency.added(found, "nginx", 1)), (31, 55))
+
+
+class Configuring(unittest.TestCase):
+    """What is written for Envoy."""
+
+    def test_envoy_has_every_listener_and_no_limit(self):
+        around = SimpleNamespace(endpoints=[1, 2, 3, 4], certificate="c", key="k")
+        made = envoy.configuration(Ports(11, 12, 13, 14), around)["static_resources"]
+        ports = [each["address"]["socket_address"]["port_value"] for each in made["listeners"]]
+        self.assertEqual(sorted(ports), [11, 12, 13, 14])
+        for cluster in made["clusters"]:
+            self.assertEqual(len(cluster["load_assignment"]["endpoints"][0]["lb_endpoints"]), 4)
+            self.assertEqual(set(cluster["circuit_breakers"]["thresholds"][0].values()), {envoy.NO_LIMIT})
+
+
+class Drawing(unittest.TestCase):
+    """The picture."""
+
+    def test_picture_is_sound_and_has_a_bar_for_each_value(self):
+        groups = [bars.Group("a & b, <c>", [1.0, None, 2.0], 1.5), bars.Group("d", [0.5, 3.0, 1.0])]
+        root = xml.fromstring(bars.svg("title", "note", ["x", "y", "z"], groups))
+        space = "{http://www.w3.org/2000/svg}"
+        drawn = [bar for bar in root.iter(f"{space}rect") if bar.get("height") == str(bars.BAR - 2)]
+        self.assertEqual(len(drawn), 5)
+        widths = [float(bar.get("width")) for bar in drawn]
+        self.assertAlmostEqual(widths[1] / widths[0], 2, places=2)
+        self.assertLess(max(widths) + bars.LABEL_WIDTH, bars.WIDTH)
+        self.assertEqual([], list(root.iter(f"{space}script")))
+
+    def test_plot_leaves_nginx_out(self):
+        self.assertIn(">tidegate<", report.plot([result()], ORIGIN))
+        self.assertNotIn("nginx again", report.plot([result()], ORIGIN))
+
+
 class Reporting(unittest.TestCase):
     """What is written."""
 
     def test_missed_gate_is_told(self):
-        self.assertTrue(report.gates([result()])[1])
-        rows, met = report.gates([result(tidegate=(12.5,) * 5)])
+        self.assertTrue(report.gates(report.Findings(results=[result()]))[1])
+        rows, met = report.gates(report.Findings(results=[result(tidegate=(12.5,) * 5)]))
         self.assertFalse(met)
         self.assertIn("**missed**", rows[0])
+
+    def test_gate_of_a_refused_load_is_not_met(self):
+        self.assertFalse(report.gates(report.Findings(unjudged=["a load"]))[1])
+
+    def test_gate_against_a_peer_that_is_not_there_is_not_asked(self):
+        rows, _ = report.gates(report.Findings(results=[result()]))
+        self.assertEqual([row[1] for row in rows], ["nginx", "haproxy"])
+
+    def test_refused_load_is_in_the_report_with_its_reason(self):
+        text = report.markdown(report.Findings([result()], refused=[("a load", ["too noisy", "others"])], notes=["Without Envoy."]), ORIGIN)
+        self.assertIn("| a load | refused: too noisy (and 1 more) |", text)
+        self.assertIn("Without Envoy.", text)
+
+    def test_report_of_extras_alone_stands(self):
+        findings = report.Findings(memory={"nginx": idle.Memory(0, 9000, 9000)}, latency={latency.DIRECT: [(1, 2)], "nginx": [(5, 8)]})
+        text = report.markdown(findings, ORIGIN)
+        self.assertIn("| nginx | 1.00 |", text)
+        self.assertIn("| nginx | 5 us | 8 us | 4 us | 6 us |", text)
+        self.assertFalse(report.Findings(refused=[("a load", ["noise"])]).anything())
 
     def test_report_replaces_what_is_between_the_markers_and_nothing_else(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -9,6 +9,7 @@ use std::io::{ErrorKind, Read, Write};
 use mio::net::TcpStream;
 
 use crate::Replies;
+use crate::http2::Http2;
 use crate::request::{self, Body, Malformed, Target};
 
 /// Whether the connection goes on.
@@ -16,6 +17,8 @@ use crate::request::{self, Body, Malformed, Target};
 pub enum Progress {
     /// It waits for the next event.
     Waiting,
+    /// Its stream begins: from now on it is given events.
+    Streaming,
     /// It has ended, in peace or not.
     Closed,
 }
@@ -29,6 +32,8 @@ pub struct Connection {
     body: Option<(Body, Waiting, bool)>,
     replies: VecDeque<Waiting>,
     closing: bool,
+    http2: Option<Box<Http2>>,
+    stream_begins: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -41,14 +46,23 @@ struct Waiting {
 impl Connection {
     /// Takes over an accepted stream.
     pub fn new(stream: TcpStream) -> Self {
-        Self { stream, held: Vec::new(), body: None, replies: VecDeque::new(), closing: false }
+        Self { stream, held: Vec::new(), body: None, replies: VecDeque::new(), closing: false, http2: None, stream_begins: false }
     }
 
     /// Reads, understands and replies until the kernel has no more to give or to take.
     ///
     /// `read_closed` says that the end of the stream is known to be there: only then is a short read followed by another.
     pub fn advance(&mut self, replies: &Replies, scratch: &mut [u8], read_closed: bool) -> Progress {
-        self.exchange(replies, scratch, read_closed).unwrap_or(Progress::Closed)
+        let progress = self.exchange(replies, scratch, read_closed).unwrap_or(Progress::Closed);
+        match std::mem::take(&mut self.stream_begins) && progress == Progress::Waiting {
+            true => Progress::Streaming,
+            false => progress,
+        }
+    }
+
+    /// Sends an event; `false` when the kernel does not take it whole: who reads so slowly has lost its stream.
+    pub fn send(&mut self, event: &[u8]) -> bool {
+        self.stream.write(event).is_ok_and(|count| count == event.len())
     }
 
     fn exchange(&mut self, replies: &Replies, scratch: &mut [u8], read_closed: bool) -> Result<Progress, Malformed> {
@@ -92,6 +106,9 @@ impl Connection {
     fn understand(&mut self, bytes: &[u8]) -> Result<usize, Malformed> {
         let mut used = 0;
         while used < bytes.len() && !self.closing {
+            if let Some(http2) = &mut self.http2 {
+                return Ok(used + http2.take(&bytes[used..])?);
+            }
             if let Some((mut body, waiting, close)) = self.body.take() {
                 let (skipped, ended) = request::skip(&mut body, &bytes[used..])?;
                 used += skipped;
@@ -104,6 +121,10 @@ impl Connection {
             }
             let Some(head) = request::head(&bytes[used..])? else { return Ok(used) };
             used += head.length;
+            if head.preface {
+                self.http2 = Some(Box::default());
+                continue;
+            }
             let waiting = Waiting { target: head.target, head_only: head.head_only, written: 0 };
             match head.body {
                 Body::Bytes(0) => self.answer(waiting, head.close),
@@ -120,6 +141,9 @@ impl Connection {
 
     /// Writes what waits; `false` when the kernel takes no more.
     fn write(&mut self, replies: &Replies) -> Result<bool, Malformed> {
+        if let Some(http2) = &mut self.http2 {
+            return http2.write(&mut self.stream).map_err(|_| Malformed);
+        }
         while let Some(waiting) = self.replies.front_mut() {
             let reply = waiting.target.reply(replies);
             let end = if waiting.head_only { reply.head } else { reply.bytes.len() };
@@ -130,6 +154,7 @@ impl Connection {
                 Err(_) => return Err(Malformed),
             }
             if waiting.written == end {
+                self.stream_begins |= waiting.target == Target::Stream;
                 self.replies.pop_front();
             }
         }
@@ -149,6 +174,7 @@ mod tests {
             small: Reply::new("200 OK", 3),
             medium: Reply::new("200 OK", 5),
             large: Reply::new("200 OK", 8 << 20),
+            stream: Reply::stream(),
             missing: Reply::new("404 Not Found", 0),
         }
     }
@@ -192,6 +218,32 @@ mod tests {
             connection.advance(&replies, &mut scratch, false);
         }
         assert_eq!(received, replies.large.bytes.len());
+    }
+
+    #[test]
+    fn stream_begins_once_and_takes_events_until_the_client_leaves() {
+        let (mut client, mut connection) = pair();
+        let (replies, mut scratch) = (replies(), vec![0; 4096]);
+        client.write_all(b"GET /stream HTTP/1.1\r\n\r\n").unwrap();
+        assert_eq!(connection.advance(&replies, &mut scratch, false), Progress::Streaming);
+        assert_eq!(connection.advance(&replies, &mut scratch, false), Progress::Waiting);
+        assert!(connection.send(b"2\r\nhi\r\n"));
+        let mut received = vec![0; replies.stream.bytes.len() + 7];
+        client.read_exact(&mut received).unwrap();
+        assert!(received.ends_with(b"\r\n\r\n2\r\nhi\r\n"));
+        drop(client);
+        assert_eq!(connection.advance(&replies, &mut scratch, true), Progress::Closed);
+    }
+
+    #[test]
+    fn preface_turns_to_http2() {
+        let (mut client, mut connection) = pair();
+        let (replies, mut scratch) = (replies(), vec![0; 4096]);
+        client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0\0\0\x01\x01\x05\0\0\0\x01\x82").unwrap();
+        assert_eq!(connection.advance(&replies, &mut scratch, false), Progress::Waiting);
+        let mut settings = [0; 9];
+        client.read_exact(&mut settings).unwrap();
+        assert_eq!(settings[3], 4);
     }
 
     #[test]

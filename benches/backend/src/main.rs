@@ -1,12 +1,14 @@
 //! The endpoint behind the proxies: one thread, edge-triggered epoll, prebuilt replies.
 //!
 //! It must cost much less than any proxy, so that the proxy is the limit: one read and one write for a request, no copy of a
-//! body, no allocation once a connection is open. It deliberately is no web server: it knows three paths and nothing of TLS,
-//! HTTP/2 or `Expect`. It prints its ports as one line and ends when its standard input closes, so that it never outlives the
-//! script that started it.
+//! body over HTTP/1.1, no allocation once a connection is open. It deliberately is no web server: it knows four paths, of HTTP/2
+//! (by prior knowledge, on the same ports) no more than one reply to whatever is asked, and nothing of TLS or `Expect`. It
+//! prints its ports as one line and ends when its standard input closes, so that it never outlives the script that started it.
 
 mod connection;
+mod http2;
 mod request;
+mod ticker;
 
 use std::io::{self, Read, Write};
 use std::net::SocketAddr;
@@ -15,6 +17,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token};
 
 use connection::{Connection, Progress};
+use ticker::Ticker;
 
 /// The proxies balance over this many endpoints.
 const PORTS: usize = 4;
@@ -30,6 +33,8 @@ pub struct Replies {
     pub medium: Reply,
     /// Answers `/1m`.
     pub large: Reply,
+    /// Answers `/stream`: a head, and then the ticker's events.
+    pub stream: Reply,
     /// Answers every other path.
     pub missing: Reply,
 }
@@ -52,6 +57,14 @@ impl Reply {
         bytes.resize(head + body, b'x');
         Self { bytes, head }
     }
+
+    /// The head of an endless stream. `X-Accel-Buffering` is how an agent asks nginx not to hold its events back.
+    fn stream() -> Self {
+        let bytes = b"HTTP/1.1 200 OK\r\nserver: bench-backend\r\ncontent-type: text/event-stream\r\ncache-control: no-cache\r\n\
+            x-accel-buffering: no\r\ntransfer-encoding: chunked\r\n\r\n"
+            .to_vec();
+        Self { head: bytes.len(), bytes }
+    }
 }
 
 fn main() -> io::Result<()> {
@@ -59,6 +72,7 @@ fn main() -> io::Result<()> {
         small: Reply::new("200 OK", 1 << 10),
         medium: Reply::new("200 OK", 64 << 10),
         large: Reply::new("200 OK", 1 << 20),
+        stream: Reply::stream(),
         missing: Reply::new("404 Not Found", 0),
     };
     let mut poll = Poll::new()?;
@@ -101,8 +115,9 @@ fn serve(poll: &mut Poll, listeners: &mut [TcpListener], replies: &Replies) -> i
     let mut scratch = vec![0; READ_BUFFER];
     let mut connections: Vec<Option<Connection>> = Vec::new();
     let mut free: Vec<usize> = Vec::new();
+    let mut ticker = Ticker::new();
     loop {
-        if let Err(error) = poll.poll(&mut events, None) {
+        if let Err(error) = poll.poll(&mut events, ticker.wait()) {
             if error.kind() == io::ErrorKind::Interrupted {
                 continue;
             }
@@ -116,12 +131,25 @@ fn serve(poll: &mut Poll, listeners: &mut [TcpListener], replies: &Replies) -> i
             }
             let index = token - PORTS;
             let Some(connection) = connections.get_mut(index).and_then(Option::as_mut) else { continue };
-            if connection.advance(replies, &mut scratch, event.is_read_closed()) == Progress::Closed {
-                // Dropping the stream closes it, and with that takes it out of epoll.
+            match connection.advance(replies, &mut scratch, event.is_read_closed()) {
+                Progress::Waiting => {}
+                Progress::Streaming => ticker.add(index),
+                Progress::Closed => {
+                    // Dropping the stream closes it, and with that takes it out of epoll.
+                    connections[index] = None;
+                    free.push(index);
+                    ticker.remove(index);
+                }
+            }
+        }
+        ticker.tick(|index, event| {
+            let taken = connections[index].as_mut().is_some_and(|connection| connection.send(event));
+            if !taken {
                 connections[index] = None;
                 free.push(index);
             }
-        }
+            taken
+        });
     }
 }
 

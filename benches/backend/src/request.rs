@@ -20,6 +20,8 @@ pub struct Head {
     pub head_only: bool,
     /// Whether the connection ends after the reply.
     pub close: bool,
+    /// Whether this is no request but the start of HTTP/2's preface (RFC 9113 section 3.4).
+    pub preface: bool,
 }
 
 /// What remains of a request's body.
@@ -44,6 +46,8 @@ pub enum Target {
     Medium,
     /// `/1m`.
     Large,
+    /// `/stream`.
+    Stream,
     /// Anything else.
     Missing,
 }
@@ -55,6 +59,7 @@ impl Target {
             Self::Small => &replies.small,
             Self::Medium => &replies.medium,
             Self::Large => &replies.large,
+            Self::Stream => &replies.stream,
             Self::Missing => &replies.missing,
         }
     }
@@ -79,10 +84,12 @@ pub fn head(bytes: &[u8]) -> Result<Option<Head>, Malformed> {
             b"/1k" => Target::Small,
             b"/64k" => Target::Medium,
             b"/1m" => Target::Large,
+            b"/stream" => Target::Stream,
             _ => Target::Missing,
         },
         head_only: method == b"HEAD",
         close: version == b"HTTP/1.0",
+        preface: method == b"PRI",
     };
     loop {
         let Some(line) = lines.next() else { return incomplete(bytes) };
@@ -188,7 +195,7 @@ mod tests {
         assert_eq!(head.length, bytes.len() - 5);
         assert_eq!(head.body, Body::Bytes(5));
         assert_eq!(head.target, Target::Medium);
-        assert!(!head.close && !head.head_only);
+        assert!(!head.close && !head.head_only && !head.preface);
     }
 
     #[test]
