@@ -218,7 +218,8 @@ async fn serve_http1(client: &Rc<Client>, view: &View, stream: Stream, first: By
 async fn serve_http2(client: &Rc<Client>, view: &View, stream: Stream, first: BytesMut) -> Result<(), hyper::Error> {
     let inlet = Inlet::new(stream, first, None, client.seat.watched.progress.clone());
     let handler = client.clone();
-    let service = service_fn(move |request: hyper::Request<Incoming>| service::handle(handler.clone(), request));
+    // Boxed: hyper moves a stream's future into its task and through every stage of that.
+    let service = service_fn(move |request: hyper::Request<Incoming>| Box::pin(service::handle(handler.clone(), request)));
     let connection =
         http2_builder(&view.limits, StreamExec::new(client.seat.watched.clone())).serve_connection(TokioIo::new(inlet), service);
     let told = Cell::new(false);

@@ -66,7 +66,15 @@ impl Fresh<'_> {
 }
 
 fn value(text: Bytes) -> HeaderValue {
-    HeaderValue::from_maybe_shared(text).expect("hexadecimal digits and hyphens are a field value")
+    let mut value = HeaderValue::from_maybe_shared(text).expect("hexadecimal digits and hyphens are a field value");
+    single(&mut value);
+    value
+}
+
+/// Marks a value that comes only once, so that HTTP/2 does not put it into its table of known fields (RFC 7541 section 6.2.3): each would drive out
+/// another one, for nothing.
+pub fn single(value: &mut HeaderValue) {
+    value.set_sensitive(true);
 }
 
 /// Writes `bytes` as lower-case hexadecimal digits, as many as fit.

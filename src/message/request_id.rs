@@ -4,7 +4,7 @@
 
 use http::{HeaderMap, HeaderName, HeaderValue};
 
-use super::mint::Fresh;
+use super::mint::{Fresh, single};
 use super::present::Present;
 
 /// The field that carries the id.
@@ -17,9 +17,10 @@ const MAX_LEN: usize = 128;
 /// then set on the request.
 pub fn ensure(headers: &mut HeaderMap, present: Present, fresh: &Fresh<'_>) -> HeaderValue {
     if present.has(Present::X_REQUEST_ID)
-        && let Some(value) = kept(headers)
+        && let Some(mut value) = kept(headers).cloned()
     {
-        return value.clone();
+        single(&mut value);
+        return value;
     }
     let value = fresh.request_id();
     headers.insert(X_REQUEST_ID, value.clone());

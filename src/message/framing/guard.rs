@@ -80,7 +80,14 @@ impl Guard {
             request_line: limits.request_line.min(limits.header_bytes),
             ..limits
         };
-        Self { limits, state: State::Head, section: Section::default(), hosts: LastHost::default(), heads_passed: 0, tunnel_asked: false }
+        Self {
+            limits,
+            state: State::Head,
+            section: Section::default(),
+            hosts: LastHost::default(),
+            heads_passed: 0,
+            tunnel_asked: false,
+        }
     }
 
     /// Looks at `bytes`: what the last call did not pass, with what has come since.

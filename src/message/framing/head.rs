@@ -118,7 +118,14 @@ impl Section {
     }
 
     /// Takes the line that began at `start`; tells whether it was the last.
-    fn take_line(&mut self, bytes: &[u8], line: &[u8], start: usize, limits: Limits, hosts: &mut LastHost) -> Result<bool, Refusal> {
+    fn take_line(
+        &mut self,
+        bytes: &[u8],
+        line: &[u8],
+        start: usize,
+        limits: Limits,
+        hosts: &mut LastHost,
+    ) -> Result<bool, Refusal> {
         match self.part {
             Part::Start if line.is_empty() => {
                 self.part = Part::RequestLine;
