@@ -8,6 +8,7 @@ use fastrand::Rng;
 
 use crate::endpoint::Endpoint;
 
+use super::open::Open;
 use super::picker::{NoPick, Pick};
 use super::view::Members;
 
@@ -105,12 +106,17 @@ impl<R: Rule> Chooser<'_, R> {
 
     fn draw(&self, rng: &mut Rng, accept: impl Fn(usize) -> bool) -> Option<usize> {
         let len = self.members.len();
+        // Among many of whom most have a slot, found at once.
         let drawn = (0..DRAWS).map(|_| rng.usize(..len)).find(|&position| accept(position));
-        drawn.or_else(|| {
-            let start = rng.usize(..len);
+        drawn.or_else(|| match Open::new(self.members, self.pick.set) {
             // A free slot must be found wherever it is: a request that finds none waits.
-            let search = if self.pick.set.is_limited() { len } else { SEARCH };
-            (0..len.min(search)).map(|step| (start + step) % len).find(|&position| accept(position))
+            Some(open) => {
+                open.from(open.draw(rng)?).filter_map(|place| self.members.position(place)).find(|&position| accept(position))
+            }
+            None => {
+                let start = rng.usize(..len);
+                (0..len.min(SEARCH)).map(|step| (start + step) % len).find(|&position| accept(position))
+            }
         })
     }
 }

@@ -12,6 +12,7 @@ use fastrand::Rng;
 use crate::endpoint::EndpointSet;
 
 use super::least_connections::among;
+use super::open::Open;
 use super::picker::{NoPick, Pick};
 use super::view::{Follow, Members, View, Views};
 
@@ -82,6 +83,10 @@ impl ConsistentHashing {
     pub(super) fn pick(&mut self, pick: &Pick<'_>, rng: &mut Rng) -> Result<usize, NoPick> {
         let bounded_load = self.bounded_load;
         let view = self.views.get(pick)?;
+        // Else the walk would go around the whole ring.
+        if Open::new(&view.members, pick.set).is_some_and(Open::is_empty) {
+            return Err(NoPick::Full);
+        }
         let owner = pick.ask.key.and_then(|key| owner(view, key, bounded_load, pick));
         owner.map_or_else(|| among(&view.members, pick, rng), Ok)
     }

@@ -8,6 +8,7 @@ mod choice;
 mod consistent_hashing;
 mod least_connections;
 mod least_response_time;
+mod open;
 mod picker;
 mod resource_based;
 mod round_robin;

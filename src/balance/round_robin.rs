@@ -4,6 +4,7 @@ use fastrand::Rng;
 
 use crate::endpoint::EndpointSet;
 
+use super::open::Open;
 use super::picker::{NoPick, Pick};
 use super::view::{Follow, Members, Places, Views};
 
@@ -48,17 +49,24 @@ impl RoundRobin {
         let view = self.views.get(pick)?;
         let (members, rotation) = (&view.members, &mut view.state);
         let first = rotation.turn.unwrap_or_else(|| rng.usize(..members.len()));
-        let endpoints = pick.set.endpoints();
-        let free = |position: &usize| pick.has_slot(&endpoints[members.index(*position)]);
-        let is_tried = |position: usize| pick.is_tried(&endpoints[members.index(position)]);
-        let mut turns = (first..members.len()).chain(0..first).filter(free);
-        // Passes over no more than were tried or are full.
-        let untried = turns.clone().find(|&position| !is_tried(position));
-        let position = untried.or_else(|| turns.next()).ok_or(NoPick::Full)?;
+        let position = match Open::new(members, pick.set) {
+            Some(open) => next(open.from(members.index(first)).filter_map(|place| members.position(place)), members, pick),
+            None => next((first..members.len()).chain(0..first), members, pick),
+        };
+        let position = position.ok_or(NoPick::Full)?;
         rotation.turn = Some(if position + 1 < members.len() { position + 1 } else { 0 });
         rotation.last = Some(members.indexes[position]);
         Ok(members.index(position))
     }
+}
+
+/// Returns the first of `turns` with a free slot that was not tried, or else the first with one.
+fn next(turns: impl Iterator<Item = usize> + Clone, members: &Members, pick: &Pick<'_>) -> Option<usize> {
+    let endpoint = |position: usize| &pick.set.endpoints()[members.index(position)];
+    let mut free = turns.filter(|&position| pick.has_slot(endpoint(position)));
+    // Passes over no more than were tried.
+    let untried = free.clone().find(|&position| !pick.is_tried(endpoint(position)));
+    untried.or_else(|| free.next())
 }
 
 #[cfg(test)]

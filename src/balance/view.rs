@@ -37,6 +37,8 @@ pub(super) struct Members {
     pub(super) indexes: Vec<u32>,
     /// The weight of each, in hundredths of a hundredth: slow start takes whole percents of a weight. Never 0.
     pub(super) weights: Vec<u32>,
+    /// A bit for each place in the set; empty when no endpoint has a limited number of slots.
+    pub(super) bits: Vec<u64>,
 }
 
 impl Members {
@@ -47,6 +49,28 @@ impl Members {
     /// Returns the place in the set of the member at `position`, which is below `len`.
     pub(super) fn index(&self, position: usize) -> usize {
         self.indexes[position] as usize
+    }
+
+    /// Returns the position of the member at `place` in the set; O(log n).
+    pub(super) fn position(&self, place: usize) -> Option<usize> {
+        self.indexes.binary_search_by(|&index| (index as usize).cmp(&place)).ok()
+    }
+
+    /// Begins anew, for `set`.
+    pub(super) fn clear(&mut self, set: &EndpointSet) {
+        self.indexes.clear();
+        self.weights.clear();
+        self.bits.clear();
+        self.bits.resize(if set.is_limited() { set.len().div_ceil(64) } else { 0 }, 0);
+    }
+
+    /// Adds who comes after all others in the set.
+    pub(super) fn push(&mut self, index: u32, weight: u32) {
+        self.indexes.push(index);
+        self.weights.push(weight);
+        if let Some(word) = self.bits.get_mut(index as usize / 64) {
+            *word |= 1 << (index % 64);
+        }
     }
 }
 
@@ -75,7 +99,7 @@ impl<S: Follow> Views<S> {
         Self { slow_start, views: Vec::new(), uses: 0 }
     }
 
-    /// Returns the view for `pick`, with at least one member.
+    /// Returns the view for `pick`, with at least one member, unless every slot of the pool is taken.
     pub(super) fn get(&mut self, pick: &Pick<'_>) -> Result<&mut View<S>, NoPick> {
         self.uses += 1;
         let required = pick.ask.required;
@@ -87,7 +111,13 @@ impl<S: Follow> Views<S> {
         if known.is_none() || due || view.stamp != pick.set.stamp() {
             view.derive(pick, self.slow_start);
         }
-        if view.members.len() == 0 { Err(refusal(pick)) } else { Ok(view) }
+        if view.members.len() == 0 {
+            Err(refusal(pick))
+        } else if pick.set.is_full() {
+            Err(NoPick::Full)
+        } else {
+            Ok(view)
+        }
     }
 
     fn add(&mut self, pick: &Pick<'_>) -> usize {
@@ -112,8 +142,7 @@ impl<S: Follow> View<S> {
     fn derive(&mut self, pick: &Pick<'_>, slow_start: Option<Duration>) {
         // Before the endpoints are read, so that a change meanwhile makes the stamp stale.
         self.stamp = pick.set.stamp();
-        self.members.indexes.clear();
-        self.members.weights.clear();
+        self.members.clear(pick.set);
         let mut ramping = false;
         for (index, endpoint) in (0..).zip(pick.set.endpoints()) {
             if !endpoint.mask().offers(self.required) || !endpoint.is_eligible() {
@@ -121,9 +150,8 @@ impl<S: Follow> View<S> {
             }
             let percent = endpoint.state.ramp_percent(slow_start, pick.now);
             ramping |= percent < 100 && endpoint.state.healthy_since().is_some();
-            self.members.indexes.push(index);
             // The weight may have become 0 since it was asked; the next pick will see that.
-            self.members.weights.push((endpoint.weight().hundredths() * percent).max(1));
+            self.members.push(index, (endpoint.weight().hundredths() * percent).max(1));
         }
         self.ramp_at = slow_start.filter(|_| ramping).map(|window| pick.now + (window / RAMP_STEPS).max(MIN_RAMP_STEP));
         self.state.follow(pick.set, &self.members);

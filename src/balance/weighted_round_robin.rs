@@ -4,9 +4,11 @@
 //! them) is chosen, and pays the sum of all weights. Over a cycle of that sum each is chosen exactly as often as its weight says, as evenly
 //! spread as can be.
 //!
-//! All endpoints of one weight gain alike, so their order among themselves changes only when one of them pays. They form a class: what they
-//! gain is one number for the class, and a heap keeps who has most. A pick compares the heads of the classes: O(distinct weights + log n), and
-//! the very sequence of nginx.
+//! All endpoints of one weight gain alike, so their order among themselves changes only when one of them pays. They form a class, and a heap keeps
+//! who of them has most; the heads of the classes run a [`Race`]. A pick costs O(log n) and a little more, and gives the very sequence of nginx.
+//!
+//! Whoever is found to be full is kept out, with the credit, until the set's openings say that a slot is free: else a pick in a nearly full
+//! pool would come upon all of them.
 //!
 //! When weights or members change, each endpoint keeps its credit as a share of the sum, so that nobody begins anew and nobody bursts; one that
 //! arrives or comes back has the mean.
@@ -18,13 +20,17 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::endpoint::{Endpoint, EndpointSet};
+use crate::endpoint::{EndpointSet, bits};
 
 use super::picker::{NoPick, Pick};
 use super::view::{Follow, Members, Places, Views};
+use race::{Race, Runner};
 
-/// Picks after which gains and payments are settled, long before 64 bits are full: weights stay below 2^24.
-const MAX_TURNS: u64 = 1 << 36;
+/// Picks after which gains and payments are settled, long before 64 bits are full: weights stay below 2^24, and their sum below 2^42.
+const MAX_TURNS: i64 = 1 << 20;
+
+/// Times the sum of all weights that anybody may owe or own: far more than the rotation itself lets them, unless slots are short.
+const MAX_CREDIT: i64 = 4;
 
 /// Each endpoint exactly as often as its weight says, interleaved.
 #[derive(Debug)]
@@ -35,12 +41,15 @@ pub(super) struct WeightedRoundRobin {
 #[derive(Debug, Default)]
 struct Schedule {
     classes: Vec<Class>,
+    /// Between the heads of the classes, each in the lane of its class.
+    race: Race,
     /// The sum of all weights: what a pick costs.
     total: i64,
-    turns: u64,
+    turns: i64,
     places: Places,
-    /// Room for those that a pick passes over.
+    /// Room for those that a pick passes over, richest first.
     aside: Vec<(usize, Entry)>,
+    full: Full,
 }
 
 /// Credit but for what the class has gained; the most comes first, then the first in the set.
@@ -50,14 +59,49 @@ type Entry = (i64, Reverse<u32>);
 #[derive(Debug)]
 struct Class {
     weight: i64,
-    gained: i64,
     heap: BinaryHeap<Entry>,
 }
 
+/// Those that are kept out of their classes; nobody when no endpoint has a limited number of slots.
+#[derive(Debug, Default)]
+struct Full {
+    /// A bit for each place in the set.
+    bits: Vec<u64>,
+    /// By place: the class, and the credit while kept out.
+    kept: Vec<(u32, i64)>,
+}
+
 impl Class {
-    /// Returns the credit and the place of whoever has most.
-    fn head(&self) -> Option<Entry> {
-        self.heap.peek().map(|&(credit, place)| (credit + self.gained, place))
+    /// Returns whoever has most.
+    fn head(&self, lane: usize) -> Option<Runner> {
+        self.heap.peek().map(|&(credit, Reverse(place))| Runner { credit, weight: self.weight, place, lane: lane as u32 })
+    }
+}
+
+impl Full {
+    fn clear(&mut self, set: &EndpointSet) {
+        let len = if set.is_limited() { set.len() } else { 0 };
+        self.bits.clear();
+        self.bits.resize(len.div_ceil(64), 0);
+        self.kept.clear();
+        self.kept.resize(len, (0, 0));
+    }
+
+    fn add(&mut self, class: usize, (credit, Reverse(place)): Entry) {
+        let place = place as usize;
+        if let (Some(word), Some(kept)) = (self.bits.get_mut(place / 64), self.kept.get_mut(place)) {
+            *word |= 1 << (place % 64);
+            *kept = (class as u32, credit);
+        }
+    }
+
+    /// Takes out one of those at the places from `64 * n` on whose bit is in `word`.
+    fn take(&mut self, n: usize, word: u64) -> Option<(usize, Entry)> {
+        let kept = self.bits.get_mut(n)?;
+        let bit = bits(*kept & word).next()?;
+        *kept &= !(1 << bit);
+        let place = n * 64 + bit;
+        self.kept.get(place).map(|&(class, credit)| (class as usize, (credit, Reverse(place as u32))))
     }
 }
 
@@ -73,24 +117,27 @@ impl Follow for Schedule {
             let entry = |&position: &usize| (credits[members.index(position)], Reverse(members.indexes[position]));
             let heap = class.iter().map(entry).collect();
             let weight = class.first().map_or(0, |&position| i64::from(members.weights[position]));
-            self.classes.push(Class { weight, gained: 0, heap });
+            self.classes.push(Class { weight, heap });
         }
         self.total = total;
         self.turns = 0;
+        self.full.clear(set);
+        self.start();
     }
 }
 
 impl Schedule {
     /// Returns the credit of every endpoint of the new set, in proportion to the new sum, around a mean of 0.
-    fn carried(&self, moves: &[Option<u32>], len: usize, total: i64) -> Vec<i64> {
+    fn carried(&mut self, moves: &[Option<u32>], len: usize, total: i64) -> Vec<i64> {
+        self.settle();
         let scale = |credit: i64| {
             let scaled = i128::from(credit) * i128::from(total) / i128::from(self.total.max(1));
-            // Far more than the rotation itself lets anybody owe or own.
-            scaled.clamp(-4 * i128::from(total), 4 * i128::from(total)) as i64
+            let most = i128::from(MAX_CREDIT) * i128::from(total);
+            scaled.clamp(-most, most) as i64
         };
-        let held = self.classes.iter().flat_map(|class| class.heap.iter().map(|&(credit, place)| (credit + class.gained, place)));
+        let held = self.classes.iter().flat_map(|class| class.heap.iter());
         let stayed: Vec<_> = held
-            .filter_map(|(credit, Reverse(place))| moves.get(place as usize).copied().flatten().map(|to| (to, scale(credit))))
+            .filter_map(|&(credit, Reverse(place))| moves.get(place as usize).copied().flatten().map(|to| (to, scale(credit))))
             .collect();
         let mean = stayed.iter().map(|&(_, credit)| credit).sum::<i64>() / (stayed.len().max(1) as i64);
         let mut credits = vec![0; len];
@@ -105,76 +152,100 @@ impl Schedule {
     fn next(&mut self, pick: &Pick<'_>) -> Option<usize> {
         if self.turns >= MAX_TURNS {
             self.settle();
+            self.start();
         }
         self.turns += 1;
-        for class in &mut self.classes {
-            class.gained += class.weight;
+        self.race.advance(self.turns);
+        self.bring_back(|n| pick.set.openings().map_or(u64::MAX, |openings| openings.word(n)));
+        let chosen = self.first(pick).map(|runner| {
+            self.pay(runner.lane as usize);
+            runner.place
+        });
+        // When everybody that is free was tried, the first of them.
+        let chosen = chosen.or_else(|| {
+            let (_, (credit, Reverse(place))) = self.aside.first_mut()?;
+            *credit -= self.total;
+            Some(*place)
+        });
+        while let Some((class, entry)) = self.aside.pop() {
+            self.enter(class, entry);
         }
-        if pick.set.is_limited() {
-            self.put_aside(|endpoint| pick.has_slot(endpoint) && !pick.is_tried(endpoint), pick.set);
-            let chosen = self.pay();
-            self.take_back();
-            // Everybody that is free was tried.
-            let chosen = chosen.or_else(|| self.next_free(pick));
-            if chosen.is_none() {
-                // Nobody paid: what was gained for this pick would be a burst later.
-                for class in &mut self.classes {
-                    class.gained -= class.weight;
-                }
+        if chosen.is_none() {
+            // Nobody paid: what was gained for this pick would be a burst later. The race, where nobody is left, has no turn to go back to.
+            self.turns -= 1;
+        }
+        chosen.map(|place| place as usize)
+    }
+
+    /// Returns whoever has most credit of those with a free slot that were not tried; puts aside all before.
+    fn first(&mut self, pick: &Pick<'_>) -> Option<Runner> {
+        while let Some(runner) = self.race.ahead() {
+            let endpoint = pick.set.endpoints().get(runner.place as usize)?;
+            let has_slot = pick.has_slot(endpoint);
+            if has_slot && !pick.is_tried(endpoint) {
+                return Some(runner);
             }
-            return chosen;
-        }
-        if !pick.ask.tried.is_empty() {
-            self.put_aside(|endpoint| !pick.is_tried(endpoint), pick.set);
-        }
-        let chosen = self.pay();
-        self.take_back();
-        // Everybody was tried.
-        chosen.or_else(|| self.pay())
-    }
-
-    fn next_free(&mut self, pick: &Pick<'_>) -> Option<usize> {
-        self.put_aside(|endpoint| pick.has_slot(endpoint), pick.set);
-        let chosen = self.pay();
-        self.take_back();
-        chosen
-    }
-
-    /// Lets whoever has most credit pay, and returns the place.
-    fn pay(&mut self) -> Option<usize> {
-        let total = self.total;
-        let richest = self.classes.iter_mut().max_by_key(|class| class.head())?;
-        let mut head = richest.heap.peek_mut()?;
-        head.0 -= total;
-        let Reverse(place) = head.1;
-        Some(place as usize)
-    }
-
-    /// Takes those that do not suit off the heads of their classes.
-    fn put_aside(&mut self, suits: impl Fn(&Endpoint) -> bool, set: &EndpointSet) {
-        let passes = |place: u32| set.endpoints().get(place as usize).is_some_and(|endpoint| !suits(endpoint));
-        for (number, class) in self.classes.iter_mut().enumerate() {
-            while let Some(head) = class.heap.peek_mut().filter(|head| passes(head.1.0)) {
-                self.aside.push((number, PeekMut::pop(head)));
+            let class = runner.lane as usize;
+            let entry = self.leave(class)?;
+            if has_slot {
+                self.aside.push((class, entry));
+            } else {
+                self.full.add(class, entry);
             }
         }
+        None
     }
 
-    fn take_back(&mut self) {
-        for (class, entry) in self.aside.drain(..) {
-            if let Some(class) = self.classes.get_mut(class) {
-                class.heap.push(entry);
+    /// Lets the head of a class pay.
+    fn pay(&mut self, class: usize) {
+        if let Some(mut head) = self.classes.get_mut(class).and_then(|class| class.heap.peek_mut()) {
+            head.0 -= self.total;
+        }
+        self.send_head(class);
+    }
+
+    /// Takes the head off a class.
+    fn leave(&mut self, class: usize) -> Option<Entry> {
+        let entry = self.classes.get_mut(class)?.heap.peek_mut().map(PeekMut::pop);
+        self.send_head(class);
+        entry
+    }
+
+    fn enter(&mut self, class: usize, entry: Entry) {
+        if let Some(class) = self.classes.get_mut(class) {
+            class.heap.push(entry);
+        }
+        self.send_head(class);
+    }
+
+    fn send_head(&mut self, class: usize) {
+        let head = self.classes.get(class).and_then(|known| known.head(class));
+        self.race.put(class, head);
+    }
+
+    /// Brings back those who were full and whose bit is in the word of their 64 places.
+    fn bring_back(&mut self, free: impl Fn(usize) -> u64) {
+        for n in 0..self.full.bits.len() {
+            let word = if self.full.bits[n] == 0 { continue } else { free(n) };
+            while let Some((class, entry)) = self.full.take(n, word) {
+                self.enter(class, entry);
             }
         }
     }
 
-    /// Moves what classes have gained to their members.
+    /// Moves what classes have gained to their members, all of whom are in them afterwards; the race has to start anew.
     fn settle(&mut self) {
+        self.bring_back(|_| u64::MAX);
+        let (most, turns) = (MAX_CREDIT * self.total, std::mem::take(&mut self.turns));
         for class in &mut self.classes {
-            let gained = std::mem::take(&mut class.gained);
-            class.heap = std::mem::take(&mut class.heap).into_iter().map(|(credit, place)| (credit + gained, place)).collect();
+            let gained = class.weight * turns;
+            let settled = |(credit, place): Entry| ((credit + gained).clamp(-most, most), place);
+            class.heap = std::mem::take(&mut class.heap).into_iter().map(settled).collect();
         }
-        self.turns = 0;
+    }
+
+    fn start(&mut self) {
+        self.race.start(self.classes.iter().enumerate().map(|(lane, class)| class.head(lane)));
     }
 }
 
@@ -188,5 +259,6 @@ impl WeightedRoundRobin {
     }
 }
 
+mod race;
 #[cfg(test)]
 mod tests;

@@ -41,18 +41,16 @@ enum Phase {
 impl Attempt {
     /// Begins an attempt on `endpoint`, now in flight.
     pub fn begin(endpoint: Arc<Endpoint>, now: Tick) -> Self {
-        endpoint.vitals().begin();
-        endpoint.state.pool().begin();
+        endpoint.state.begin();
         Self { endpoint, started: now, phase: Phase::Waiting }
     }
 
     /// Begins an attempt when `endpoint` has a free slot; without a limit it always has.
     pub fn try_begin(endpoint: &Arc<Endpoint>, now: Tick) -> Option<Self> {
         match endpoint.spec.max_connections {
-            None => endpoint.vitals().begin(),
-            Some(slots) => endpoint.vitals().try_begin(slots).then_some(())?,
+            None => endpoint.state.begin(),
+            Some(slots) => endpoint.state.try_begin(slots).then_some(())?,
         }
-        endpoint.state.pool().begin();
         Some(Self { endpoint: endpoint.clone(), started: now, phase: Phase::Waiting })
     }
 
@@ -125,8 +123,7 @@ impl Drop for Attempt {
         if self.phase != Phase::Finished {
             self.endpoint.vitals().abort();
         }
-        self.endpoint.vitals().end();
-        self.endpoint.state.pool().end();
+        self.endpoint.state.end();
     }
 }
 

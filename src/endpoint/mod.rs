@@ -7,6 +7,7 @@
 mod availability;
 mod capability;
 mod guard;
+mod openings;
 mod ring;
 mod set;
 mod state;
@@ -15,6 +16,7 @@ mod vitals;
 pub use availability::{Availability, Cause};
 pub use capability::{MAX_CAPABILITIES, Mask};
 pub use guard::{Attempt, is_failure_status};
+pub use openings::{Openings, bits};
 pub use ring::Ring;
 pub use set::{EndpointSet, Stamp};
 pub use state::{Endpoint, PoolState, Serial, State};

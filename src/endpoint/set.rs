@@ -8,7 +8,7 @@ use crate::kit::clock::Tick;
 use crate::model::{EndpointSpec, Id};
 
 use super::capability::Names;
-use super::{Endpoint, Mask, PoolState, Ring, State};
+use super::{Endpoint, Mask, Openings, PoolState, Ring, State, bits};
 
 /// The endpoints of a pool at one time, each id once.
 #[derive(Debug)]
@@ -19,7 +19,8 @@ pub struct EndpointSet {
     /// Indexes in the order of the ids.
     by_id: Box<[u32]>,
     names: Names,
-    limited: bool,
+    /// `None` when no endpoint has a limited number of slots.
+    openings: Option<Arc<Openings>>,
     state: Arc<PoolState>,
     ring: OnceLock<Ring>,
 }
@@ -86,8 +87,8 @@ impl EndpointSet {
         let mut by_id: Box<[u32]> = (0..endpoints.len() as u32).collect();
         by_id.sort_unstable_by(|&a, &b| endpoints[a as usize].spec.id.cmp(&endpoints[b as usize].spec.id));
         let generation = GENERATIONS.fetch_add(1, Relaxed);
-        let limited = endpoints.iter().any(|endpoint| endpoint.spec.max_connections.is_some());
-        Self { pool: pool.clone(), generation, endpoints, by_id, names, limited, state, ring: OnceLock::new() }
+        let openings = watch(&endpoints);
+        Self { pool: pool.clone(), generation, endpoints, by_id, names, openings, state, ring: OnceLock::new() }
     }
 
     /// Returns the pool's name.
@@ -123,7 +124,24 @@ impl EndpointSet {
 
     /// Tells whether any endpoint has a limited number of slots.
     pub const fn is_limited(&self) -> bool {
-        self.limited
+        self.openings.is_some()
+    }
+
+    /// Returns the places of those that may have a free slot, `None` when no endpoint has a limited number.
+    pub fn openings(&self) -> Option<&Openings> {
+        self.openings.as_deref()
+    }
+
+    /// Tells whether every slot of every endpoint is taken, whatever their availability; one load.
+    pub fn is_full(&self) -> bool {
+        self.openings().is_some_and(Openings::is_empty)
+    }
+
+    /// Returns those that may have a free slot, and their places; O(n / 64) and what is returned.
+    pub fn with_openings(&self) -> impl Iterator<Item = (usize, &Arc<Endpoint>)> {
+        let places = |n: usize| bits(self.openings().map_or(u64::MAX, |openings| openings.word(n))).map(move |bit| n * 64 + bit);
+        let words = if self.is_full() { 0 } else { self.len().div_ceil(64) };
+        (0..words).flat_map(places).filter_map(|place| Some((place, self.endpoints.get(place)?)))
     }
 
     /// Returns the mask that requires all `names`, `None` when no endpoint offers one of them.
@@ -152,6 +170,24 @@ impl EndpointSet {
             }))
         })
     }
+}
+
+impl Drop for EndpointSet {
+    fn drop(&mut self) {
+        if let Some(openings) = &self.openings {
+            self.endpoints.iter().for_each(|endpoint| endpoint.state.unwatch(openings));
+        }
+    }
+}
+
+/// Lets endpoints with a limit say when they have a free slot.
+fn watch(endpoints: &[Arc<Endpoint>]) -> Option<Arc<Openings>> {
+    let limits =
+        || endpoints.iter().enumerate().filter_map(|(place, endpoint)| Some((place, endpoint, endpoint.spec.max_connections?)));
+    limits().next()?;
+    let openings = Arc::new(Openings::new(endpoints.len()));
+    limits().for_each(|(place, endpoint, slots)| endpoint.state.watch(Arc::clone(&openings), place, slots));
+    Some(openings)
 }
 
 fn first_of_each_id(specs: impl IntoIterator<Item = EndpointSpec>) -> Vec<EndpointSpec> {

@@ -9,7 +9,8 @@ use tokio::sync::Notify;
 use crate::kit::clock::Tick;
 use crate::model::{EndpointSpec, Weight};
 
-use super::{Availability, Cause, Mask, Vitals};
+use super::openings::Watchers;
+use super::{Availability, Cause, Mask, Openings, Vitals};
 
 /// No override; no weight has that many hundredths.
 const NO_OVERRIDE: u32 = u32::MAX;
@@ -57,6 +58,7 @@ struct Line(AtomicU64);
 pub struct State {
     availability: Availability,
     vitals: Vitals,
+    watchers: Watchers,
     /// In hundredths.
     weight_override: AtomicU32,
     /// Owned by `health`.
@@ -127,11 +129,11 @@ impl PoolState {
         self.changed.notify_one();
     }
 
-    pub(super) fn begin(&self) {
+    fn begin(&self) {
         self.in_flight.0.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn end(&self) {
+    fn end(&self) {
         self.in_flight.0.fetch_sub(1, Relaxed);
     }
 }
@@ -141,6 +143,7 @@ impl State {
         Self {
             availability: Availability::default(),
             vitals: Vitals::default(),
+            watchers: Watchers::default(),
             weight_override: AtomicU32::new(NO_OVERRIDE),
             degraded: AtomicBool::new(false),
             healthy_since: AtomicU64::new(0),
@@ -171,6 +174,43 @@ impl State {
     /// Returns what its pool shares.
     pub const fn pool(&self) -> &Arc<PoolState> {
         &self.pool
+    }
+
+    /// Begins an attempt.
+    pub(super) fn begin(&self) {
+        let taken = self.vitals.begin();
+        self.watchers.follow(taken, || self.vitals.taken());
+        self.pool.begin();
+    }
+
+    /// Begins an attempt when fewer than `slots` are in flight, and tells whether it did.
+    pub(super) fn try_begin(&self, slots: u32) -> bool {
+        let Some(taken) = self.vitals.try_begin(slots) else { return false };
+        self.watchers.follow(taken, || self.vitals.taken());
+        self.pool.begin();
+        true
+    }
+
+    /// Ends an attempt; when this returns, its slot is free and can be found.
+    pub(super) fn end(&self) {
+        let before = self.vitals.end();
+        self.watchers.follow(before, || self.vitals.taken());
+        self.pool.end();
+    }
+
+    /// Lets the bit of `place` follow whether one of `slots` is free, until it is [unwatched](Self::unwatch).
+    pub(super) fn watch(&self, openings: Arc<Openings>, place: usize, slots: u32) {
+        self.watchers.add(openings, place, slots, || self.vitals.taken());
+    }
+
+    #[cfg(test)]
+    pub(super) const fn watchers(&self) -> &Watchers {
+        &self.watchers
+    }
+
+    /// Forgets a set.
+    pub(super) fn unwatch(&self, openings: &Arc<Openings>) {
+        self.watchers.remove(openings);
     }
 
     /// Returns the weight that an operator has set.

@@ -174,20 +174,24 @@ impl Vitals {
         self.parked_until.fetch_max((now + wait.min(MAX_PARK)).as_nanos(), Relaxed);
     }
 
-    pub(super) fn begin(&self) {
+    /// Begins, and returns how many are in flight now.
+    pub(super) fn begin(&self) -> u32 {
         self.attempts.fetch_add(1, Relaxed);
-        self.in_flight.fetch_add(1, Relaxed);
+        self.in_flight.fetch_add(1, SeqCst).saturating_add(1)
     }
 
-    /// Begins when fewer than `slots` are in flight, and tells whether it did.
+    /// Begins when fewer than `slots` are in flight, and returns how many are now.
     ///
     /// Sequentially consistent, as is [`end`](Self::end): whoever announces that he waits and then finds no slot is seen by whoever frees one.
-    pub(super) fn try_begin(&self, slots: u32) -> bool {
-        let taken = self.in_flight.fetch_update(SeqCst, SeqCst, |taken| (taken < slots).then_some(taken + 1)).is_ok();
-        if taken {
-            self.attempts.fetch_add(1, Relaxed);
-        }
-        taken
+    pub(super) fn try_begin(&self, slots: u32) -> Option<u32> {
+        let before = self.in_flight.fetch_update(SeqCst, SeqCst, |taken| (taken < slots).then_some(taken + 1)).ok()?;
+        self.attempts.fetch_add(1, Relaxed);
+        Some(before + 1)
+    }
+
+    /// Returns the attempts that run, as [`Openings`](super::Openings) must read them.
+    pub(super) fn taken(&self) -> u32 {
+        self.in_flight.load(SeqCst)
     }
 
     pub(super) fn withdraw(&self) {
@@ -222,8 +226,9 @@ impl Vitals {
         self.aborted.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn end(&self) {
-        self.in_flight.fetch_sub(1, SeqCst);
+    /// Ends, and returns how many were in flight before.
+    pub(super) fn end(&self) -> u32 {
+        self.in_flight.fetch_sub(1, SeqCst)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Who looks after the endpoints of a pool on the control side: health checks, ejection, the clock of breakers and queue.
 
+use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::world::{LivePool, Members};
@@ -86,12 +87,12 @@ impl Keeper {
 
 /// Endpoints of the file are used at once, discovered ones after their first good check.
 fn watched(pool: &Pool, members: &Members) -> Vec<Watched> {
-    let is_written = |id: &Id| pool.endpoints.iter().any(|spec| spec.id == *id);
+    let written: HashSet<&Id> = pool.endpoints.iter().map(|spec| &spec.id).collect();
     let endpoints = members.set.endpoints().iter().zip(&members.targets);
     let watched = endpoints.map(|(endpoint, target)| Watched {
         endpoint: endpoint.clone(),
         target: target.clone(),
-        first: if is_written(&endpoint.spec.id) { First::UseAtOnce } else { First::AfterGoodCheck },
+        first: if written.contains(&endpoint.spec.id) { First::UseAtOnce } else { First::AfterGoodCheck },
     });
     watched.collect()
 }

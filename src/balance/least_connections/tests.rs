@@ -3,7 +3,7 @@ use proptest::prelude::{prop, prop_assert, proptest};
 use crate::balance::Ask;
 use crate::balance::testing::{Bench, equals, load, set, set_of, spec};
 use crate::endpoint::Attempt;
-use crate::model::Strategy;
+use crate::model::{EndpointSpec, Strategy};
 
 fn bench() -> Bench {
     Bench::new(Strategy::LeastConnections)
@@ -59,6 +59,17 @@ fn all_but_one_of_many_tried_leaves_that_one() {
     for _ in 0..100 {
         assert_eq!(bench.ask(&set, &Ask { tried: &tried, ..Ask::default() }), Ok(9));
     }
+}
+
+#[test]
+fn of_few_free_ones_each_is_picked_as_often_wherever_it_stands() {
+    let specs = (0..500).map(|n| EndpointSpec { max_connections: Some(1), ..spec(&format!("e{n}"), 1.0, &[]) });
+    let (set, mut bench) = (set_of(specs, None), bench());
+    let free = [3, 4, 5, 6, 200, 499];
+    let _running: Vec<_> = (0..500).filter(|n| !free.contains(n)).flat_map(|n| load(&set, &format!("e{n}"), 1)).collect();
+    let counts = bench.counts(&set, 12_000);
+    assert_eq!(counts.len(), free.len());
+    assert!(counts.values().all(|count| (1700..2300).contains(count)), "{counts:?}");
 }
 
 proptest! {

@@ -144,7 +144,7 @@ fn the_median_of_many_is_found_and_renewed() {
     assert!(bench.ask(&set, &crate::balance::Ask::default()).is_ok());
     set.endpoints()[1..].iter().for_each(|endpoint| answer(&set, endpoint.spec.id.as_str(), 250));
     let mut median = Median::default();
-    let members = Members { indexes: (0..1000).collect(), weights: vec![1; 1000] };
+    let members = Members { indexes: (0..1000).collect(), weights: vec![1; 1000], ..Members::default() };
     let ask = crate::balance::Ask::default();
     let mut refresh = |ms| {
         median.refresh(&members, &Pick { set: &set, ask: &ask, now: at(ms) }, &mut bench.rng);

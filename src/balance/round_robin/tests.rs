@@ -1,7 +1,7 @@
 use crate::balance::Ask;
-use crate::balance::testing::{Bench, equals, set, set_of, spec};
+use crate::balance::testing::{Bench, equals, load, set, set_of, spec};
 use crate::endpoint::{Cause, EndpointSet};
-use crate::model::Strategy;
+use crate::model::{EndpointSpec, Strategy};
 use proptest::prelude::{prop_assert, proptest};
 
 fn bench() -> Bench {
@@ -68,6 +68,18 @@ fn a_tried_endpoint_is_passed_over() {
     let tried = [set.endpoints()[1].serial()];
     assert_eq!(bench.ask(&set, &Ask { tried: &tried, ..Ask::default() }), Ok(2));
     assert_eq!(bench.pick(&set), "e0");
+}
+
+#[test]
+fn of_many_that_are_full_the_next_with_a_slot_comes() {
+    let specs = (0..300).map(|n| EndpointSpec { max_connections: Some(1), ..spec(&format!("e{n}"), 1.0, &[]) });
+    let (set, mut bench) = (set_of(specs, None), bench());
+    let _running: Vec<_> =
+        (0..300).filter(|n| ![5, 130, 131, 299].contains(n)).flat_map(|n| load(&set, &format!("e{n}"), 1)).collect();
+    wind_to(&mut bench, &set, "e5");
+    assert_eq!(bench.names(&set, 5), ["e130", "e131", "e299", "e5", "e130"]);
+    let _more = load(&set, "e131", 1);
+    assert_eq!(bench.names(&set, 3), ["e299", "e5", "e130"]);
 }
 
 proptest! {

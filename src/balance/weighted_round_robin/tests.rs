@@ -1,9 +1,9 @@
-use proptest::prelude::{prop, prop_assert, prop_assert_eq, prop_assume, proptest};
+use proptest::prelude::{any, prop, prop_assert, prop_assert_eq, prop_assume, proptest};
 
 use super::*;
 use crate::balance::Ask;
 use crate::balance::testing::{Bench, START, load, set, set_of, spec};
-use crate::endpoint::Cause;
+use crate::endpoint::{Attempt, Cause};
 use crate::model::{EndpointSpec, Strategy, Weight};
 
 fn bench() -> Bench {
@@ -73,12 +73,13 @@ fn rotation_goes_on_over_a_reload() {
 fn settling_does_not_change_the_sequence() {
     let mut schedule = Schedule::default();
     let set = set(&[("a", 5.0), ("b", 1.0), ("c", 1.0)]);
-    let members = Members { indexes: vec![0, 1, 2], weights: vec![5, 1, 1] };
+    let members = Members { indexes: vec![0, 1, 2], weights: vec![5, 1, 1], ..Members::default() };
     schedule.follow(&set, &members);
     let picks: Vec<_> = (0..14)
         .filter_map(|turn| {
             if turn % 3 == 0 {
-                schedule.turns = MAX_TURNS;
+                schedule.settle();
+                schedule.start();
             }
             schedule.next(&Pick { set: &set, ask: &Ask::default(), now: START })
         })
@@ -106,6 +107,46 @@ proptest! {
         let (set, mut bench) = (set_of(specs, None), bench());
         let picks: Vec<_> = (0..200).map(|_| bench.ask(&set, &Ask::default()).unwrap()).collect();
         prop_assert_eq!(picks, nginx(&weights.iter().map(|&weight| i64::from(weight)).collect::<Vec<_>>(), 200));
+    }
+
+    #[test]
+    fn the_sequence_is_that_of_nginx_with_many_weights(weights in prop::collection::vec(1_u32..500, 1..150)) {
+        let specs = weights.iter().enumerate().map(|(n, &weight)| spec(&format!("e{n}"), f64::from(weight), &[]));
+        let (set, mut bench) = (set_of(specs, None), bench());
+        let picks: Vec<_> = (0..400).map(|_| bench.ask(&set, &Ask::default()).unwrap()).collect();
+        prop_assert_eq!(picks, nginx(&weights.iter().map(|&weight| i64::from(weight)).collect::<Vec<_>>(), 400));
+    }
+
+    #[test]
+    fn of_those_with_a_slot_the_richest_pays_and_the_others_gain(
+        weights in prop::collection::vec(1_u32..6, 1..100), calls in prop::collection::vec((0_u8..4, any::<prop::sample::Index>()), 1..200),
+    ) {
+        let slots = |n: usize| Some(1 + n as u32 % 2);
+        let specs = weights.iter().enumerate();
+        let specs = specs.map(|(n, &weight)| EndpointSpec { max_connections: slots(n), ..spec(&format!("e{n}"), f64::from(weight), &[]) });
+        let (set, mut bench) = (set_of(specs, None), bench());
+        let weights: Vec<_> = weights.into_iter().map(i64::from).collect();
+        let (mut credit, mut running) = (vec![0; weights.len()], Vec::new());
+        for (call, which) in calls {
+            let free: Vec<_> = (0..set.len()).filter(|&n| set.endpoints()[n].has_slot()).collect();
+            match call {
+                0 if !running.is_empty() => drop(running.swap_remove(which.index(running.len()))),
+                // Another worker's.
+                1 => running.extend(Attempt::try_begin(&set.endpoints()[which.index(set.len())], START)),
+                _ => {
+                    let tried = [set.endpoints()[which.index(set.len())].serial()];
+                    let untried = free.iter().copied().filter(|&n| set.endpoints()[n].serial() != tried[0]);
+                    let grown = |n: usize| credit[n] + weights[n];
+                    let richest = untried.max_by_key(|&n| (grown(n), Reverse(n))).or(free.first().copied());
+                    prop_assert_eq!(bench.ask(&set, &Ask { tried: &tried, ..Ask::default() }).ok(), richest);
+                    if let Some(richest) = richest {
+                        (0..weights.len()).for_each(|n| credit[n] += weights[n]);
+                        credit[richest] -= weights.iter().sum::<i64>();
+                        running.extend(Attempt::try_begin(&set.endpoints()[richest], START));
+                    }
+                }
+            }
+        }
     }
 
     #[test]

@@ -165,8 +165,8 @@ impl SlotQueue {
     }
 
     fn has_slot(&self, want: &Want) -> bool {
-        let suits = |endpoint: &Arc<Endpoint>| endpoint.has_slot() && endpoint.is_eligible() && want.suits(endpoint);
-        self.members().set.endpoints().iter().any(suits)
+        let suits = |endpoint: &Endpoint| endpoint.has_slot() && endpoint.is_eligible() && want.suits(endpoint);
+        self.members().set.with_openings().any(|(_, endpoint)| suits(endpoint))
     }
 
     /// Returns what offers each in turn the first free slot that suits.
@@ -179,7 +179,8 @@ impl SlotQueue {
                 return Offer::Pass;
             }
             let suits = |(_, endpoint): &(usize, &Arc<Endpoint>)| endpoint.is_eligible() && want.suits(endpoint);
-            let mut suited = members.set.endpoints().iter().enumerate().filter(suits);
+            // Whoever frees a slot says so before looking at who waits: what is not among these now will be brought.
+            let mut suited = members.set.with_openings().filter(suits);
             match suited.find_map(|(index, _)| members.take(index, now)) {
                 Some(grant) => Offer::Grant(grant),
                 None if !want.strangers.is_empty() => Offer::Pass,

@@ -221,6 +221,26 @@ fn a_half_open_endpoint_is_given_to_one_who_waits_at_a_time() {
     assert!(granted()[3..].iter().all(Option::is_some), "closed, it is given to all");
 }
 
+#[test]
+fn threads_that_take_free_and_wait_at_once_lose_no_slot() {
+    for _ in 0..500 {
+        let set = set(&[("a", Some(1), &[])], None);
+        let queue = queue(&set, 10);
+        let attempt = take(&set, "a");
+        let wait = std::thread::scope(|scope| {
+            scope.spawn(|| end(&queue, attempt));
+            // Fills the endpoint again and frees it again, if it comes between.
+            scope.spawn(|| {
+                if let Some(attempt) = Attempt::try_begin(&set.endpoints()[0], at(0)) {
+                    end(&queue, attempt);
+                }
+            });
+            queue.wait(want(0, &[]), at(0)).unwrap()
+        });
+        assert!(wait.now_or_never().is_some(), "everybody has freed what he had, and one waits");
+    }
+}
+
 proptest! {
     #[test]
     fn nobody_waits_while_an_available_endpoint_that_suits_has_a_slot(
