@@ -78,7 +78,8 @@ pub(super) struct Accepted {
 pub(super) async fn serve(slot: Rc<Slot>, seat: Rc<Seat>, accepted: Accepted) {
     let view = slot.view();
     let _open = view.counters.accepted();
-    let setup = establish(&view, accepted.socket, accepted.peer);
+    // Boxed, as what follows lasts longer: the room of a handshake is given back.
+    let setup = Box::pin(establish(&view, accepted.socket, accepted.peer));
     let established = match until_ordered(&seat.watched, setup).await {
         Some(Ok(established)) => established,
         Some(Err(failure)) => {
@@ -109,8 +110,11 @@ pub(super) async fn serve(slot: Rc<Slot>, seat: Rc<Seat>, accepted: Accepted) {
         _pass: accepted.pass,
     });
     view.counters.speaks(http2);
-    let result =
-        if http2 { serve_http2(&client, &view, stream, first).await } else { serve_http1(&client, &view, stream, first).await };
+    let result = if http2 {
+        Box::pin(serve_http2(&client, &view, stream, first)).await
+    } else {
+        serve_http1(&client, &view, stream, first).await
+    };
     if let Err(error) = result {
         debug!(listener = %view.name, ?peer, %error, "Connection ended early.");
     }
@@ -201,11 +205,13 @@ async fn sniff(protocol: ListenerProtocol, stream: &mut Stream, first: &mut Byte
     }
 }
 
+/// The future of a request is boxed here and for HTTP/2: an idle connection would keep the room for one, and hyper moves that of a stream into its task
+/// and through every stage of that.
 async fn serve_http1(client: &Rc<Client>, view: &View, stream: Stream, first: BytesMut) -> Result<(), hyper::Error> {
     let guard = Guard::new((&view.limits).into());
     let inlet = Inlet::new(stream, first, Some(guard), client.seat.watched.progress.clone());
     let handler = client.clone();
-    let service = service_fn(move |request: hyper::Request<Incoming>| service::handle(handler.clone(), request));
+    let service = service_fn(move |request: hyper::Request<Incoming>| Box::pin(service::handle(handler.clone(), request)));
     let connection = http1_builder(&view.limits).serve_connection(TokioIo::new(inlet), service).with_upgrades();
     let graceful = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>, order| {
         if order == Order::Close {
@@ -218,7 +224,6 @@ async fn serve_http1(client: &Rc<Client>, view: &View, stream: Stream, first: By
 async fn serve_http2(client: &Rc<Client>, view: &View, stream: Stream, first: BytesMut) -> Result<(), hyper::Error> {
     let inlet = Inlet::new(stream, first, None, client.seat.watched.progress.clone());
     let handler = client.clone();
-    // Boxed: hyper moves a stream's future into its task and through every stage of that.
     let service = service_fn(move |request: hyper::Request<Incoming>| Box::pin(service::handle(handler.clone(), request)));
     let connection =
         http2_builder(&view.limits, StreamExec::new(client.seat.watched.clone())).serve_connection(TokioIo::new(inlet), service);
