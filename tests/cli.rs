@@ -6,6 +6,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
@@ -113,6 +114,17 @@ struct Guide {
     proxy: String,
     admin: String,
     agents: Vec<String>,
+}
+
+/// Starts a demo, and waits until it has said where everything is.
+///
+/// One after the other: each looks whether the admin server's usual port is free before it takes it.
+fn start_demo(arguments: &[&str]) -> (Running, Guide) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let mut demo = Running::start(&[&["demo"], arguments].concat());
+    let guide = guide(&mut demo);
+    (demo, guide)
 }
 
 fn guide(demo: &mut Running) -> Guide {
@@ -260,8 +272,7 @@ fn a_demo_on_a_taken_port_says_so() {
 
 #[test]
 fn a_demo_forwards_requests_to_its_agents() {
-    let mut demo = Running::start(&["demo", "--port", "0", "--min", "0"]);
-    let guide = guide(&mut demo);
+    let (_demo, guide) = start_demo(&["--port", "0", "--min", "0"]);
     assert_eq!(guide.agents.len(), 3);
     // There is no replica yet: this request brings the first.
     drop(connect(&guide.proxy));
@@ -269,16 +280,16 @@ fn a_demo_forwards_requests_to_its_agents() {
 
 #[test]
 fn no_agent_survives_a_demo_that_is_killed() {
-    let mut demo = Running::start(&["demo", "--port", "0"]);
-    let agents = guide(&mut demo).connect();
+    let (mut demo, guide) = start_demo(&["--port", "0"]);
+    let agents = guide.connect();
     demo.0.kill().unwrap();
     agents.into_iter().for_each(wait_for_end);
 }
 
 #[test]
 fn an_interrupt_ends_a_demo_and_its_agents() {
-    let mut demo = Running::start(&["demo", "--port", "0"]);
-    let agents = guide(&mut demo).connect();
+    let (mut demo, guide) = start_demo(&["--port", "0"]);
+    let agents = guide.connect();
     assert!(Command::new("kill").args(["-INT", &demo.0.id().to_string()]).status().unwrap().success());
     agents.into_iter().for_each(wait_for_end);
     assert_eq!(demo.0.wait().unwrap().code(), Some(0));

@@ -16,10 +16,6 @@ COST = re.compile(r"(?:0x[0-9a-f]+|[+-]?\d+|\*) (\d+)$")
 # Legacy names end with a hash that every build makes anew.
 HASH = re.compile(r"::h[0-9a-f]{16}$")
 
-# By default glibc keeps 7 freed blocks of each size at hand. 16 requests at once have more, and what the general free lists then
-# cost depends on how the heap happens to lie: 2% from run to run. With more blocks at hand it is 0.3% (and 5% less in all).
-HEAP = "glibc.malloc.tcache_count=64"
-
 
 @dataclass
 class Profile:
@@ -61,7 +57,7 @@ def measure(bench, load, requests):
     """Returns the profile of a fresh Tidegate that has answered so many requests."""
     out = bench.folder / f"profile-{load.key}-{requests}"
     pipes = f"--vgdb-prefix={bench.folder}/vgdb"
-    instrument = ["env", f"GLIBC_TUNABLES={HEAP}", tools.find("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", pipes]
+    instrument = [tools.find("valgrind"), "--tool=callgrind", f"--callgrind-out-file={out}", pipes]
 
     def zero(process):
         # The start is not the same twice: clocks are calibrated against each other for a fixed *time*.

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lib import endpoint, tools
-from peers import contestants
+from peers import base, contestants
 from peers.scenarios import read_h2load
 
 # A page of zeros would compress nothing here, but be easy to mistake for memory that was never written.
@@ -52,7 +52,7 @@ class Bench:
         self.folder = folder
         self.body = folder / "body"
         self.body.write_bytes(BODY)
-        self.around = contestants.Surroundings(folder, endpoint.start(stack, folder), *tools.certificate(folder))
+        self.around = base.Surroundings(folder, endpoint.start(stack, folder), *tools.certificate(folder))
         self.runs = 0
 
     def run(self, instrument, load, requests, between=None):
@@ -64,7 +64,7 @@ class Bench:
         folder = self.folder / f"run{self.runs}"
         folder.mkdir()
         proxy = contestants.Tidegate(self.binary)
-        proxy.ports = contestants.Ports(*tools.free_ports(3))
+        proxy.ports = base.Ports(*tools.free_ports(4))
         command = [*instrument, *proxy.configure(folder, self.around)]
         log = folder / "log"
         with open(log, "wb") as out:
