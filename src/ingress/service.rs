@@ -334,10 +334,10 @@ async fn pass(
     };
     match answered {
         Ok(reply) if switches(&reply) && (client_side.is_none() || hop::upgrade_wanted(reply.response.headers()).is_none()) => {
-            let (record, refused) = bad_switch(reply, record);
+            let (record, refused) = bad_switch(*reply, record);
             Err((record, refused.into()))
         }
-        Ok(reply) => Ok(hand_over(view, prepared.route, reply, client_side, record)),
+        Ok(reply) => Ok(hand_over(view, prepared.route, *reply, client_side, record)),
         Err(denied) => {
             let Denied { failure, detail, member, tries, reset, .. } = *denied;
             record.tried(member, tries);
@@ -362,7 +362,7 @@ fn switches(reply: &Reply) -> bool {
 }
 
 /// An endpoint that switches unasked, or to nothing, has left HTTP: what it sends from now on is no answer.
-fn bad_switch(reply: Box<Reply>, mut record: Box<Record>) -> (Box<Record>, Refused) {
+fn bad_switch(reply: Reply, mut record: Box<Record>) -> (Box<Record>, Refused) {
     record.tried(Some(reply.member), reply.tries);
     reply.response.into_body().finish_switched(Outcome::Failed(Reason::UpgradeFailed));
     (record, Refused::new(Reason::UpgradeFailed, "the endpoint switched protocols, but not as it was asked"))
@@ -371,11 +371,11 @@ fn bad_switch(reply: Box<Reply>, mut record: Box<Record>) -> (Box<Record>, Refus
 fn hand_over(
     view: &View,
     route: &RouteView,
-    reply: Box<Reply>,
+    reply: Reply,
     client_side: Option<OnUpgrade>,
     mut record: Box<Record>,
 ) -> Response<ReplyBody> {
-    let Reply { mut response, present, member, first_byte, tries } = *reply;
+    let Reply { mut response, present, member, first_byte, tries } = reply;
     record.tried(Some(member), tries);
     record.answered(response.status(), Some(first_byte));
     let switched = response.status() == StatusCode::SWITCHING_PROTOCOLS;
