@@ -124,14 +124,7 @@ fn consistent_hashing(bencher: divan::Bencher<'_, '_>, n: usize) {
 /// Where endpoints with one slot each are busy but for a few, which stand anywhere.
 #[divan::bench(args = BUSY_SIZES, consts = [0, 1, 2, 3, 4, 5])]
 fn busy<const STRATEGY: usize>(bencher: divan::Bencher<'_, '_>, n: usize) {
-    let strategy = [
-        Strategy::RoundRobin,
-        Strategy::LeastConnections,
-        Strategy::WeightedRoundRobin,
-        Strategy::LeastResponseTime,
-        Strategy::ResourceBased,
-        Strategy::ConsistentHashing,
-    ][STRATEGY];
+    let strategy = Strategy::ALL[STRATEGY];
     let set = set_with(n, |n| 100 * (1 + n as u32 % 4), Some(1));
     let mut places: Vec<_> = (0..n).collect();
     Rng::with_seed(3).shuffle(&mut places);

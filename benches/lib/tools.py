@@ -91,6 +91,16 @@ def stop(process):
         process.wait(2)
 
 
+def end(process, seconds):
+    """Asks a program to end; returns what was wrong with that, or None."""
+    process.send_signal(signal.SIGTERM)
+    try:
+        status = process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return f"did not end within {seconds} s"
+    return None if status == 0 else f"ended with status {status}"
+
+
 def wait_for_port(port, process, seconds=10):
     """Returns True once something accepts on the port, False when the process has ended instead."""
     deadline = time.monotonic() + seconds

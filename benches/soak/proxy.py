@@ -5,7 +5,6 @@ import json
 import os
 import re
 import signal
-import subprocess
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -58,12 +57,7 @@ class Proxy:
 
     async def end(self):
         """Asks it to stop; returns what was wrong with that, or None."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            status = await asyncio.to_thread(self.process.wait, STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"did not stop within {STOP_SECONDS} s"
-        return None if status == 0 else f"ended with status {status}"
+        return await asyncio.to_thread(tools.end, self.process, STOP_SECONDS)
 
 
 class AccessLog:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import time
@@ -49,12 +48,7 @@ class Replica:
 
     async def leave(self):
         """Lets it end what runs; returns what was wrong with that, or None."""
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            status = await asyncio.to_thread(self.process.wait, LEAVE_SECONDS)
-        except subprocess.TimeoutExpired:
-            return f"still had connections {LEAVE_SECONDS} s after it had left the config"
-        return None if status == 0 else f"ended with status {status}"
+        return await asyncio.to_thread(tools.end, self.process, LEAVE_SECONDS)
 
     def stop(self):
         """Ends it, however it stands."""

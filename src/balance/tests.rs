@@ -9,29 +9,20 @@ use super::*;
 use crate::endpoint::{Cause, EndpointSet, Mask};
 use crate::model::{EndpointSpec, Strategy, Weight};
 
-const ALL: [Strategy; 6] = [
-    Strategy::RoundRobin,
-    Strategy::LeastConnections,
-    Strategy::WeightedRoundRobin,
-    Strategy::LeastResponseTime,
-    Strategy::ResourceBased,
-    Strategy::ConsistentHashing,
-];
-
 fn any_strategy() -> impl proptest::strategy::Strategy<Value = Strategy> {
-    prop::sample::select(&ALL[..])
+    prop::sample::select(&Strategy::ALL[..])
 }
 
 #[test]
 fn an_empty_pool_says_so() {
-    for strategy in ALL {
+    for strategy in Strategy::ALL {
         assert_eq!(Bench::new(strategy).ask(&equals(0), &Ask::default()), Err(NoPick::Empty));
     }
 }
 
 #[test]
 fn a_pool_of_unavailable_endpoints_says_so_and_recovers() {
-    for strategy in ALL {
+    for strategy in Strategy::ALL {
         let (set, mut bench) = (equals(3), Bench::new(strategy));
         assert!(bench.ask(&set, &Ask::default()).is_ok());
         for (endpoint, &cause) in set.endpoints().iter().zip(Cause::ALL) {
@@ -45,7 +36,7 @@ fn a_pool_of_unavailable_endpoints_says_so_and_recovers() {
 
 #[test]
 fn a_capability_that_only_an_unavailable_endpoint_offers_is_unavailable_not_missing() {
-    for strategy in ALL {
+    for strategy in Strategy::ALL {
         let set = set_of([spec("a", 1.0, &["python"]), spec("b", 1.0, &["gpu"])], None);
         let mut bench = Bench::new(strategy);
         let ask = |names: &[&str]| Ask { required: set.required_mask(names.iter().copied()).unwrap(), ..Ask::default() };
@@ -59,7 +50,7 @@ fn a_capability_that_only_an_unavailable_endpoint_offers_is_unavailable_not_miss
 
 #[test]
 fn a_weight_of_zero_takes_nothing_until_an_operator_overrides_it() {
-    for strategy in ALL {
+    for strategy in Strategy::ALL {
         let (set, mut bench) = (set(&[("a", 0.0), ("b", 1.0)]), Bench::new(strategy));
         let ask = |key| Ask { key: Some(key), ..Ask::default() };
         assert!((0..200).all(|key| bench.ask(&set, &ask(key)) == Ok(1)));
@@ -74,7 +65,7 @@ fn a_weight_of_zero_takes_nothing_until_an_operator_overrides_it() {
 
 #[test]
 fn more_requirements_than_views_still_get_what_they_ask() {
-    for strategy in ALL {
+    for strategy in Strategy::ALL {
         let names: Vec<_> = (0..40).map(|n| format!("c{n}")).collect();
         let set = set_of(names.iter().map(|name| spec(name, 1.0, &[name])), None);
         let mut bench = Bench::new(strategy);

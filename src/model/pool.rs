@@ -57,6 +57,18 @@ pub enum Strategy {
     ConsistentHashing,
 }
 
+impl Strategy {
+    /// Every strategy.
+    pub const ALL: [Self; 6] = [
+        Self::RoundRobin,
+        Self::LeastConnections,
+        Self::WeightedRoundRobin,
+        Self::LeastResponseTime,
+        Self::ResourceBased,
+        Self::ConsistentHashing,
+    ];
+}
+
 /// Settings of `consistent_hashing`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Hash {
