@@ -48,7 +48,7 @@ class Origin:
 def markdown(findings, origin, picture=None):
     """Returns the whole report; `picture` is the name of the plot beside the page."""
     parts = [
-        f"Measured on {datetime.date.today().isoformat()} by `{origin.command}`: {origin.rounds} rounds of {origin.seconds} s.\n",
+        f"Measured on {datetime.date.today().isoformat()} by `{origin.command}`: at most {origin.rounds} rounds of {origin.seconds} s.\n",
         f"Machine: {tools.machine()}.\n",
         f"Versions: {', '.join(origin.versions)}.\n",
         *(f"{note}\n" for note in findings.notes),
@@ -60,13 +60,13 @@ def markdown(findings, origin, picture=None):
         parts += ["CPU per request relative to nginx; less is better:\n", ratios(findings.results)]
     rows = gates(findings)[0]
     if rows:
-        parts += ["Gates, Tidegate against:\n", table(["load", "against", "ratio", "gate", ""], rows)]
+        parts += ["Gates, Tidegate against:\n", table(["load", "against", "ratio (95% interval)", "gate", ""], rows)]
     if findings.refused:
         rows = [[title, "refused: " + first_of(reasons)] for title, reasons in findings.refused]
         parts += ["Not believed, and left out:\n", table(["load", "why"], rows)]
     if findings.results:
         rows = [row for result in findings.results for row in details(result)]
-        parts += ["The figures behind it:\n", table(["load", "proxy", "us each", "to nginx", "spread", "busy", "requests/s", "p99"], rows)]
+        parts += ["The figures behind it:\n", table(["load", "proxy", "us each", "to nginx", "95% interval", "rounds", "busy", "requests/s", "p99"], rows)]
     parts += others(findings)
     return "\n".join(parts)
 
@@ -97,7 +97,8 @@ def gates(findings):
                 continue
             ratio = result.ratio("tidegate", peer)
             met &= ratio <= highest
-            rows.append([result.scenario.title, peer, f"{ratio:.2f}", f"<= {highest:.2f}", verdict(ratio <= highest)])
+            low, high = result.interval("tidegate", peer)
+            rows.append([result.scenario.title, peer, f"{ratio:.2f} ({low:.2f} to {high:.2f})", f"<= {highest:.2f}", verdict(ratio <= highest)])
     for peer, figure, highest, fine in idle.gates(findings.memory):
         met &= fine
         rows.append([idle.TITLE, peer, figure, f"<= {highest}", verdict(fine)])
@@ -175,7 +176,8 @@ def details(result):
             name,
             f"{result.us(name):.2f}",
             f"{result.ratio(name):.3f}",
-            f"{result.spread(name):.0%}",
+            "" if name == "nginx" else "{:.2f} to {:.2f}".format(*result.interval(name)),
+            f"{result.kept()} of {result.kept() + len(result.dropped)}",
             f"{result.least_busy(name):.2f}",
             f"{result.rate(name):,.0f}",
             "" if p99 is None else f"{p99:.2f} ms",

@@ -1,15 +1,17 @@
 """Tests of the benchmark itself: `cd benches && python3 -m unittest peers.tests`."""
 
+import os
 import tempfile
 import unittest
 import xml.etree.ElementTree as xml
+from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
 from lib import bars, tools
-from peers import envoy, idle, latency, own, report, streams
+from peers import awake, envoy, idle, latency, own, report, streams
 from peers.base import Ports
-from peers.measure import Result, Sample
+from peers.measure import Result, Sample, outside
 from peers.scenarios import SCENARIOS, read_h2load, read_s_time, read_wrk
 
 WRK = """Running 2s test @ http://127.0.0.1:4000/1k
@@ -37,11 +39,17 @@ S_TIME = """Collecting connection statistics for 2 seconds
 ORIGIN = report.Origin(["tidegate 1", "wrk 1", "h2load 1"], "benches/peers/run", 5, 2)
 
 
-def result(nginx=(10, 10, 10, 10, 10), again=(10, 10, 10, 10, 10), tidegate=(9, 9, 9, 9, 9), **changed):
+def result(nginx=(10,) * 7, again=(10,) * 7, tidegate=(9,) * 7, **changed):
     """Returns a result with these figures in microseconds."""
-    rounds = {"nginx": nginx, "nginx again": again, "haproxy": nginx, "tidegate": tidegate}
-    plain = {"busy": 1.0, "idle": 0.0, "rate": 40000.0, "p99_ms": 1.0, "errors": 0} | changed
-    return Result(SCENARIOS[0], {name: [Sample(us=us, **plain) for us in figures] for name, figures in rounds.items()})
+    found = Result(SCENARIOS[0], {name: [] for name in ("nginx", "nginx again", "haproxy", "tidegate")})
+    for us in zip(nginx, again, nginx, tidegate):
+        found.take(dict(zip(found.samples, (one(figure, **changed) for figure in us))))
+    return found
+
+
+def one(us, **changed):
+    """Returns a sample."""
+    return Sample(us=us, **({"busy": 1.0, "idle": 0.0, "rate": 40000.0, "p99_ms": 1.0, "errors": 0} | changed))
 
 
 class Reading(unittest.TestCase):
@@ -96,28 +104,60 @@ class Judging(unittest.TestCase):
 
     def test_ratio_is_the_median_of_the_rounds(self):
         # The machine got slower by half in the middle: each round still says the same.
-        drifting = result(nginx=(10, 10, 15, 15, 15), tidegate=(11, 11, 16.5, 16.5, 30))
+        drifting = result(nginx=(10, 10, 10, 15, 15, 15, 15), again=(10, 10, 10, 15, 15, 15, 15), tidegate=(11, 11, 11, 16.5, 16.5, 16.5, 30))
         self.assertAlmostEqual(drifting.ratio("tidegate"), 1.1)
 
     def test_noise_is_an_objection(self):
-        self.assertIn("nginx differs", result(again=(10.6,) * 5).objections()[0])
-        self.assertEqual(result(again=(10.4,) * 5).objections(), [])
+        self.assertIn("nginx differs", result(again=(10.6,) * 7).objections()[0])
+        self.assertEqual(result(again=(10.4,) * 7).objections(), [])
 
-    def test_spread_is_an_objection(self):
-        self.assertIn("tidegate: spread", result(tidegate=(9, 9, 9, 9, 11)).objections()[0])
+    def test_interval_leaves_out_as_many_as_the_binomial_distribution_allows(self):
+        # Tables of the sign test, two-sided, 5%.
+        self.assertEqual([outside(rounds) for rounds in (5, 6, 8, 9, 11, 12, 15, 25)], [0, 1, 1, 2, 2, 3, 4, 8])
+        self.assertEqual(result(tidegate=(8, 9, 9, 9, 9, 9, 12)).interval("tidegate"), (0.8, 1.2))
+        self.assertEqual(result(nginx=(10,) * 9, again=(10,) * 9, tidegate=(1, 9, 9, 9, 9, 9, 9, 9, 99)).interval("tidegate"), (0.9, 0.9))
+
+    def test_wide_interval_is_an_objection(self):
+        self.assertIn("tidegate: ratio known only to lie between 0.80 and 1.20", result(tidegate=(8, 9, 9, 9, 9, 9, 12)).objections()[0])
+
+    def test_rounds_go_on_until_the_intervals_are_narrow(self):
+        self.assertTrue(result().settled())
+        self.assertFalse(result(tidegate=(8.5, 9, 9, 9, 9, 9, 9.5)).settled())
+        self.assertFalse(result(tidegate=(9,) * 5).settled())
 
     def test_failed_request_is_an_objection(self):
         self.assertIn("requests failed", result(errors=1).objections()[0])
 
-    def test_idle_core_accuses_the_client_and_a_taken_one_others(self):
-        self.assertIn("client or endpoints", result(busy=0.8, idle=0.19).objections()[0])
+    def test_round_in_which_a_proxy_was_not_the_limit_does_not_count(self):
+        found = result()
+        found.take({name: one(99, busy=0.9 if name == "haproxy" else 1) for name in found.samples})
+        self.assertEqual((found.kept(), found.ratio("tidegate"), len(found.dropped)), (7, 0.9, 1))
+        self.assertEqual(found.objections(), [])
+
+    def test_too_few_rounds_are_an_objection_with_the_reason(self):
+        said = result(busy=0.8, idle=0.19).objections()
+        self.assertIn("0 of 7 rounds can be used, 6 are needed: nginx: busy for 0.80", said[0])
+        self.assertIn("client or endpoints", said[0])
         self.assertIn("others took the core", result(busy=0.8, idle=0.01).objections()[0])
 
-
     def test_idle_client_is_no_objection_where_the_proxy_cannot_be_the_limit(self):
-        found = result(busy=0.5)
-        found.scenario = next(scenario for scenario in SCENARIOS if scenario.key == "handshake")
+        found = Result(next(scenario for scenario in SCENARIOS if scenario.key == "handshake"), {"nginx": [], "nginx again": []})
+        for _ in range(6):
+            found.take({name: one(9, busy=0.5) for name in found.samples})
         self.assertEqual(found.objections(), [])
+
+
+class Waking(unittest.TestCase):
+    """The loops that keep the cores awake."""
+
+    def test_loop_gives_way_and_ends_with_the_stack(self):
+        with ExitStack() as stack:
+            keepers = awake.keep(stack)
+            while not all(awake.idle(keeper) for keeper in keepers.values()):
+                self.assertEqual([keeper.poll() for keeper in keepers.values()], [None, None])
+            while os.sched_getscheduler(keepers[0].pid) != os.SCHED_IDLE:
+                self.assertIsNone(keepers[0].poll())
+        self.assertTrue(all(keeper.poll() is not None for keeper in keepers.values()))
 
 
 class Extras(unittest.TestCase):
@@ -188,7 +228,7 @@ class Reporting(unittest.TestCase):
 
     def test_missed_gate_is_told(self):
         self.assertTrue(report.gates(report.Findings(results=[result()]))[1])
-        rows, met = report.gates(report.Findings(results=[result(tidegate=(12.5,) * 5)]))
+        rows, met = report.gates(report.Findings(results=[result(tidegate=(12.5,) * 7)]))
         self.assertFalse(met)
         self.assertIn("**missed**", rows[0])
 
