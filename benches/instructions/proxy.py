@@ -7,6 +7,7 @@ connections and the first use of everything are in both, and cancel out.
 import os
 import signal
 import subprocess
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ LOAD_SECONDS = 240
 
 @dataclass
 class Load:
-    """A kind of request, as h2load sends it; `listener` names one of the contestants' ports."""
+    """A kind of request, as h2load sends it; `listener` names one of the contestants' ports, `proxy` makes the proxy of a binary."""
 
     key: str
     title: str
@@ -35,6 +36,7 @@ class Load:
     connections: int = 16
     extra: list = field(default_factory=lambda: ["--h1"])
     body: bool = False
+    proxy: Callable = contestants.Tidegate
 
     def command(self, port, requests, body):
         """Returns the client's command line for exactly so many requests."""
@@ -63,7 +65,7 @@ class Bench:
         self.runs += 1
         folder = self.folder / f"run{self.runs}"
         folder.mkdir()
-        proxy = contestants.Tidegate(self.binary)
+        proxy = load.proxy(self.binary)
         proxy.ports = base.Ports(*tools.free_ports(4))
         command = [*instrument, *proxy.configure(folder, self.around)]
         log = folder / "log"

@@ -4,7 +4,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
-from instructions import accepted, callgrind, strace
+from instructions import accepted, callgrind, layering, strace
 from lib import tools
 
 # `inner` is called twice by `outer`; names are given once and then stand for themselves; a hash ends a legacy name.
@@ -99,6 +99,22 @@ class Judging(unittest.TestCase):
     def test_other_compiler_is_told(self):
         self.assertIn("1.96.0", "\n".join(self.judge(1000, OLD | {"rustc": "1.96.0"})[0]))
         self.assertNotIn("taken with", "\n".join(self.judge(1000)[0]))
+
+
+class Layering(unittest.TestCase):
+    """The layers of a route."""
+
+    def test_what_several_layers_write_at_one_place_is_one_key(self):
+        given = [layering.PLAIN, *layering.LAYERS]
+        keys = [line.split(":")[0] for line in layering.merged(given, "route")]
+        self.assertEqual(sorted(keys), sorted(set(keys)))
+        self.assertIn("timeouts: { total: 60s , attempt: 60s }", layering.merged(given, "route"))
+        self.assertIn("retry: {}", layering.merged(given, "route"))
+
+    def test_every_layer_has_a_key_of_its_own_and_writes_something(self):
+        keys = [layer.key for layer in layering.LAYERS]
+        self.assertEqual(len(keys), len(set(keys)))
+        self.assertTrue(all(layer.route or layer.pool or layer.top for layer in layering.LAYERS))
 
 
 class Storing(unittest.TestCase):

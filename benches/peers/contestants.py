@@ -125,9 +125,10 @@ class Tidegate(Contestant):
     def version(self):
         return tools.version(str(self.binary), "version")
 
-    def configure(self, folder, around):
+    def text(self, around):
+        """Returns the configuration."""
         endpoints = ", ".join(f'"127.0.0.1:{port}"' for port in around.endpoints)
-        (folder / "tidegate.yaml").write_text(f"""workers: {around.workers}
+        return f"""workers: {around.workers}
 listeners:
   - {{ name: h1, bind: "127.0.0.1:{self.ports.h1}", pool: endpoints }}
   - {{ name: h2c, bind: "127.0.0.1:{self.ports.h2c}", pool: endpoints }}
@@ -143,7 +144,10 @@ pools:
     endpoints: [{endpoints}]
     upstream: {{ protocol: http2 }}
 admin: {{ bind: none }}
-""")
+"""
+
+    def configure(self, folder, around):
+        (folder / "tidegate.yaml").write_text(self.text(around))
         return [str(self.binary), "run", "--config", str(folder / "tidegate.yaml")]
 
 

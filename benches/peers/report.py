@@ -3,12 +3,11 @@
 import datetime
 from dataclasses import dataclass, field
 
-from lib import bars, tools
+from lib import bars, page, tools
 from peers import idle, latency, streams
 from peers.measure import MAX_NOISE
 
-BEGIN = "<!-- peers: begin -->"
-END = "<!-- peers: end -->"
+KEY = "peers"
 
 # Columns of words; all others hold figures.
 WORDS = ("load", "proxy", "against", "why", "")
@@ -151,16 +150,6 @@ def plot(results, origin):
     return bars.svg("CPU per request relative to nginx = 1; shorter is better", note, names, groups, mark="Tidegate's gate")
 
 
-def write(path, text):
-    """Puts the report between the markers."""
-    page = path.read_text(encoding="utf-8")
-    if page.count(BEGIN) != 1 or page.count(END) != 1:
-        raise tools.Failed(f"{path}: needs the markers {BEGIN} and {END}, once each")
-    head, rest = page.split(BEGIN)
-    _, tail = rest.split(END)
-    path.write_text(f"{head}{BEGIN}\n\n{text}\n{END}{tail}", encoding="utf-8")
-
-
 def noise(results):
     """Returns the worst difference of the two nginx, and what is accepted."""
     worst = max(result.noise() for result in results)
@@ -212,6 +201,5 @@ def latency_rows(found):
 
 
 def table(head, rows):
-    """Returns a Markdown table, figures to the right."""
-    lines = [head, ["---" if text in WORDS else "---:" for text in head], *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+    """Returns a Markdown table."""
+    return page.table(head, rows, WORDS)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
 
-from lib import bars, tools
+from lib import bars, page, tools
 from peers import awake, envoy, idle, latency, own, report, streams
 from peers.base import Ports
 from peers.measure import Result, Sample, outside
@@ -251,21 +251,31 @@ class Reporting(unittest.TestCase):
         self.assertIn("| nginx | 5 us | 8 us | 4 us | 6 us |", text)
         self.assertFalse(report.Findings(refused=[("a load", ["noise"])]).anything())
 
-    def test_report_replaces_what_is_between_the_markers_and_nothing_else(self):
+
+class Paging(unittest.TestCase):
+    """Where it is written."""
+
+    def test_parts_replace_what_is_between_their_markers_and_nothing_else(self):
         with tempfile.TemporaryDirectory() as folder:
-            page = Path(folder) / "page.md"
-            page.write_text(f"before\n{report.BEGIN}\nold\n{report.END}\nafter\n")
+            path = Path(folder) / "page.md"
+            (a, b), (c, d) = page.markers("one"), page.markers("another")
+            path.write_text(f"before\n{a}\nold\n{b}\nbetween\n{c}\n{d}\nafter\n")
             for text in ("new", "newer"):
-                report.write(page, text)
-            self.assertEqual(page.read_text(), f"before\n{report.BEGIN}\n\nnewer\n{report.END}\nafter\n")
+                page.write(path, {"one": text, "another": "more"})
+            self.assertEqual(path.read_text(), f"before\n{a}\n\nnewer\n{b}\nbetween\n{c}\n\nmore\n{d}\nafter\n")
 
     def test_page_without_markers_is_left_alone(self):
-        with tempfile.TemporaryDirectory() as folder:
-            page = Path(folder) / "page.md"
-            page.write_text("no markers\n")
-            with self.assertRaises(tools.Failed):
-                report.write(page, "new")
-            self.assertEqual(page.read_text(), "no markers\n")
+        begin, end = page.markers("one")
+        for wrong in ("no markers\n", f"{end}\n{begin}\n", f"{begin}{end}{begin}{end}", f"{begin}{end}"):
+            with self.subTest(wrong), tempfile.TemporaryDirectory() as folder:
+                path = Path(folder) / "page.md"
+                path.write_text(wrong)
+                with self.assertRaises(tools.Failed):
+                    page.write(path, {"one": "new", "another": "new"})
+                self.assertEqual(path.read_text(), wrong)
+
+    def test_table_has_figures_to_the_right(self):
+        self.assertEqual(page.table(["a", "b"], [["x", "1"]], ("a",)), "| a | b |\n| --- | ---: |\n| x | 1 |\n")
 
 
 if __name__ == "__main__":

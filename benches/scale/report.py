@@ -2,7 +2,7 @@
 
 import datetime
 
-from lib import plot, tools
+from lib import page, plot, tools
 from scale import fit
 
 PAGE = tools.ROOT / "docs" / "scale.md"
@@ -48,11 +48,9 @@ def markdown(curve):
         known = dict(points)
         figures = [f"{known[n]:,.{curve.decimals}f}" if n in known else "" for n in columns]
         rows.append([name, *figures, growth(curve, points)])
-    head = ["", *(write(n) for n in columns), "growth"]
-    align = ["---", *("---:" for _ in columns), "---"]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in [head, align, *rows])
+    table = page.table(["", *(write(n) for n in columns), "growth"], rows, ("", "growth"))
     about = f"{curve.unit[0].upper()}{curve.unit[1:]}. {datetime.date.today().isoformat()}, {tools.machine()}."
-    return f"### {curve.title}\n\n![{curve.title}]({chart_path(curve).name})\n\n{table}\n\n{about}\n"
+    return f"### {curve.title}\n\n![{curve.title}]({chart_path(curve).name})\n\n{table}\n{about}\n"
 
 
 def chart_path(curve):
@@ -69,25 +67,8 @@ def chart(curve):
     return plot.svg(plot.Chart(curve.title, x_label, curve.unit, curve.lines, log_y=is_wide, x_text=x_text))
 
 
-def markers(key):
-    """Returns what stands around the part of a group."""
-    return f"<!-- scale {key}: begin -->", f"<!-- scale {key}: end -->"
-
-
-def put(page, key, text):
-    """Returns the page with another text between the markers of a group."""
-    begin, end = markers(key)
-    if page.count(begin) != 1 or page.count(end) != 1 or page.index(begin) > page.index(end):
-        raise tools.Failed(f"{PAGE.name}: needs the markers {begin} and {end}, once each")
-    before, rest = page.split(begin)
-    return f"{before}{begin}\n\n{text}\n{end}{rest.split(end)[1]}"
-
-
 def write(measured):
     """Puts the groups into the page and their charts beside it; `measured` maps keys to curves."""
-    page = PAGE.read_text(encoding="utf-8")
-    for key, curves in measured.items():
-        page = put(page, key, "\n".join(markdown(curve) for curve in curves))
+    page.write(PAGE, {f"scale {key}": "\n".join(markdown(curve) for curve in curves) for key, curves in measured.items()})
     for curve in (curve for curves in measured.values() for curve in curves):
         chart_path(curve).write_text(chart(curve), encoding="utf-8")
-    PAGE.write_text(page, encoding="utf-8")

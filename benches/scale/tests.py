@@ -8,7 +8,7 @@ import unittest
 import xml.dom.minidom
 from unittest import mock
 
-from lib import callgrind, plot, tools
+from lib import callgrind, page, plot, tools
 from scale import client, configs, endpoint, fit, report
 from scale.curves import Curve
 from scale.proxy import Ports
@@ -142,19 +142,12 @@ class Reporting(unittest.TestCase):
         rows = [line for line in report.markdown(curve).splitlines() if line.startswith("|")]
         self.assertEqual({row.count("|") for row in rows}, {len(SIZES) + 3})
 
-    def test_only_the_group_is_replaced(self):
-        begin, end = report.markers("pools")
-        page = f"a\n{begin}\nold\n{end}\nb\n"
-        self.assertEqual(report.put(page, "pools", "new"), f"a\n{begin}\n\nnew\n{end}\nb\n")
-        with self.assertRaises(tools.Failed):
-            report.put(page, "routes", "new")
-
     def test_the_page_has_room_for_every_group(self):
         from scale.curves import GROUPS
 
-        page = report.PAGE.read_text(encoding="utf-8")
+        text = report.PAGE.read_text(encoding="utf-8")
         for key in GROUPS:
-            report.put(page, key, "x")
+            page.put(text, f"scale {key}", "x")
 
 
 class Asking(unittest.TestCase):
