@@ -28,7 +28,7 @@ LAYERS = [
     Layer("total", "`timeouts.total`", ["timeouts: { total: 60s }"]),
     Layer("attempt", "`timeouts.attempt`", ["timeouts: { attempt: 60s }"]),
     Layer("rate", "`rate_limit` for the route", ["rate_limit: { requests: 1000000, per: 1s }"]),
-    Layer("client", "`rate_limit` for each client address", ['rate_limit: { requests: 1000000, per: 1s, key: client }']),
+    Layer("client", "`rate_limit` for each client address", ['rate_limit: { requests: 1000000, per: 1s, key: client_address }']),
     Layer("outlier", "`outlier`", pool=["outlier: {}"]),
     Layer("health", "`health`: a check each 30 s", pool=["health: { tcp: {} }"]),
     Layer("failover", "`failover` to another pool", ["failover: [spare]"]),

@@ -177,6 +177,9 @@ impl Record {
         self.permit = None;
         let now = clock::now();
         self.client.seat.watched.progress.end(now);
+        if outcome == Outcome::Aborted && self.status == CLIENT_LEFT {
+            self.client.seat.watched.gave_up(now, self.view.limits.cancels);
+        }
         let outcome = match (outcome, self.reason) {
             (Outcome::Completed, Some(reason)) => Outcome::Failed(reason),
             (outcome, _) => outcome,

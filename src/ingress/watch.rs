@@ -14,6 +14,7 @@ use tokio::sync::Notify;
 
 use super::stall::Turn;
 use crate::kit::clock::{self, Tick};
+use crate::kit::gcra::{Decision, Gcra, Rate};
 use crate::message::Refusal;
 use crate::model::ListenerTimeouts;
 
@@ -22,6 +23,9 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// How long a connection that should end stays open unused: a client that is about to send its next request on it must not lose that.
 const LAST_CALL: Duration = Duration::from_millis(250);
+
+/// How many requests a client may give up in each second, after a burst: what nghttp2 takes by default.
+const CANCELS_PER_SECOND: u32 = 33;
 
 /// Sweeps happen at least this often, whatever the timeouts are.
 const SLOWEST_SWEEP: Duration = Duration::from_millis(500);
@@ -55,6 +59,7 @@ pub(super) struct Progress {
     tunnel: AtomicBool,
     switched: AtomicBool,
     refusal: OnceLock<(u64, Refusal)>,
+    given_up: Gcra,
 }
 
 impl Progress {
@@ -73,6 +78,7 @@ impl Progress {
             tunnel: AtomicBool::new(false),
             switched: AtomicBool::new(false),
             refusal: OnceLock::new(),
+            given_up: Gcra::default(),
         }
     }
 
@@ -268,6 +274,14 @@ impl Watched {
     /// Returns how long the client may take none of the bytes that wait for it.
     pub(super) fn write_timeout(&self) -> Duration {
         self.timeouts.borrow().write
+    }
+
+    /// The client gave a request up that was not answered yet: `most` of them at once are taken from one connection, after that a few in each second.
+    pub(super) fn gave_up(&self, now: Tick, most: u32) {
+        let rate = Rate::new(CANCELS_PER_SECOND, Duration::from_secs(1), most);
+        if matches!(self.progress.given_up.take(now, rate), Decision::Refused { .. }) {
+            self.give(Order::End);
+        }
     }
 
     fn give(&self, order: Order) {

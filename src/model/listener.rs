@@ -84,8 +84,10 @@ pub struct Limits {
     pub request_body: Option<u64>,
     /// Concurrent HTTP/2 streams of one connection.
     pub streams: u32,
-    /// HTTP/2 streams that a client may reset before they were answered, waiting to be noticed, on one connection.
+    /// HTTP/2 streams that a client may reset before they were looked at, on one connection.
     pub resets: u32,
+    /// Requests that a client may give up before they were answered, on one HTTP/2 connection, at once.
+    pub cancels: u32,
 }
 
 impl Default for Limits {
@@ -98,6 +100,7 @@ impl Default for Limits {
             request_body: Some(64 * 1024 * 1024),
             streams: 100,
             resets: 20,
+            cancels: 1000,
         }
     }
 }

@@ -13,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::http2::Http2;
 use crate::lab::{Endpoint, Http1, Lab, full, get, request, soon};
+use crate::stage::Stage;
 use crate::wire::{Bare, Plan, Wire, lab};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -309,6 +310,29 @@ async fn rapid_resets_end_the_connection_and_reach_few_endpoints() {
     client.is_sent_away("rapid reset").await;
     assert_eq!(other.ask(request("/")).await.text, "ok");
     assert!(arrivals.load(SeqCst) < 1000, "{arrivals:?} of 10000 reached the endpoint");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_were_passed_on_and_then_reset_one_after_the_other_end_the_connection() {
+    let mut stage = Stage::start(&["a"]).await;
+    let lab = Plan::before(stage.address("a")).listener("limits: { cancels: 20 }").start().await;
+    let mut client = Raw::connect(&lab, &[]).await;
+    let mut other = Http2::connect(lab.address()).await;
+    let mut given_up = 0;
+    for n in 0..1000 {
+        client.flood(frame(HEADERS, END_HEADERS | END_STREAM, 2 * n + 1, GET)).await;
+        tokio::select! {
+            _ = stage.next() => {}
+            () = async { while client.next().await.is_some() {} } => break,
+        }
+        // It has reached its endpoint, so nothing of the protocol's own looks odd.
+        client.flood(frame(RST_STREAM, 0, 2 * n + 1, &CANCEL.to_be_bytes())).await;
+        given_up += 1;
+    }
+    assert!((21..1000).contains(&given_up), "{given_up} requests were given up");
+    let answer = tokio::spawn(async move { other.ask(request("/")).await.status() });
+    stage.next().await.answer(200);
+    assert_eq!(answer.await.unwrap(), 200);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

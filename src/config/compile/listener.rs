@@ -47,6 +47,7 @@ fn limits(raw: &raw::Listener) -> Limits {
         },
         streams: raw.streams.as_ref().map_or(default.streams, |count| count.value.0),
         resets: raw.resets.as_ref().map_or(default.resets, |count| count.value.0),
+        cancels: raw.cancels.as_ref().map_or(default.cancels, |count| count.value.0),
     }
 }
 

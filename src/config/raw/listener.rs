@@ -78,8 +78,11 @@ pub(in crate::config) struct Limits {
     pub(in crate::config) request_body: Option<OrNone<Text<Size<0, { 1 << 53 }>>>>,
     /// Concurrent HTTP/2 streams of one connection, 1 to 65,536. Default: 100.
     pub(in crate::config) streams: Option<Text<Count<1, 65_536>>>,
-    /// HTTP/2 streams that a client may reset before they were answered, on one connection, 1 to 65,536. Default: 20.
+    /// HTTP/2 streams that a client may reset before they were looked at, on one connection, 1 to 65,536. Default: 20.
     pub(in crate::config) resets: Option<Text<Count<1, 65_536>>>,
+    /// Requests that a client may give up before they were answered, on one HTTP/2 connection, at once; 33 more in each second. 1 to
+    /// 1,000,000. Default: 1000.
+    pub(in crate::config) cancels: Option<Text<Count<1, 1_000_000>>>,
 }
 
 /// How long a client may take; longer than 0, at most a year.
