@@ -2,8 +2,9 @@
 //!
 //! The ring is the set's ([`Ring`](crate::endpoint::Ring)), over all endpoints. The walk of a key takes the first endpoint that may take the
 //! request and stays within its bound: `bounded_load` times the mean in flight, by weight, rounded up ("Consistent Hashing with Bounded
-//! Loads", Mirrokni, Thorup, Zadimoghaddam 2018, section 2). Who stands next depends on names alone, so every worker and every
-//! replica of the proxy spills a key to the same endpoint.
+//! Loads", Mirrokni, Thorup, Zadimoghaddam 2018, section 2). Where nearly nobody may, the walk would go around the whole circle: after some
+//! steps those few are compared instead, and the key goes to the one nearest to it (rendezvous hashing). Who stands next, or is nearest,
+//! depends on names alone, so every worker and every replica of the proxy spills a key to the same endpoint.
 
 use std::time::Duration;
 
@@ -16,8 +17,8 @@ use super::open::Open;
 use super::picker::{NoPick, Pick};
 use super::view::{Follow, Members, View, Views};
 
-/// Points passed before a walk gives up, far more than any but a pool with nearly everybody down or at the bound needs.
-const MAX_STEPS: usize = 1 << 17;
+/// Points that a walk passes before it gives up: where one endpoint of ten may take the request, 1 walk of 850 does.
+const MAX_STEPS: usize = 64;
 
 /// Consistent hashing with bounded loads; requests without a key go to the least in flight.
 #[derive(Debug)]
@@ -83,7 +84,6 @@ impl ConsistentHashing {
     pub(super) fn pick(&mut self, pick: &Pick<'_>, rng: &mut Rng) -> Result<usize, NoPick> {
         let bounded_load = self.bounded_load;
         let view = self.views.get(pick)?;
-        // Else the walk would go around the whole ring.
         if Open::new(&view.members, pick.set).is_some_and(Open::is_empty) {
             return Err(NoPick::Full);
         }
@@ -92,32 +92,52 @@ impl ConsistentHashing {
     }
 }
 
-/// Returns the endpoint for `key`: the first with a free slot on the ring within its bound, or else the first that was not tried, or else the first.
+/// Returns the endpoint for `key`: the first on its way with a free slot, within its bound and not tried; where the way is long, the nearest. Nobody within
+/// the bound, or only who was tried, is better than nobody.
 fn owner(view: &mut View<Owners>, key: u64, bounded_load: f64, pick: &Pick<'_>) -> Option<usize> {
     let load = view.state.load(&view.members, pick);
-    let per_weight = bounded_load * (load as f64 + 1.0) / view.state.total_weight;
-    let (mut untried, mut first) = (None, None);
-    for index in pick.set.ring().walk(key).take(MAX_STEPS) {
-        let weight = view.state.weights.get(index).copied().unwrap_or(0);
-        if weight == 0 {
-            continue;
-        }
-        let endpoint = &pick.set.endpoints()[index];
-        if !pick.has_slot(endpoint) {
-            continue;
-        }
-        if pick.is_tried(endpoint) {
-            first = first.or(Some(index));
-            continue;
-        }
-        // A hair less, so that a whole number which came out a hair more is not rounded up to the next.
-        let bound = (per_weight * f64::from(weight) - 1e-9).ceil();
-        if f64::from(endpoint.vitals().in_flight()) < bound {
-            return Some(index);
-        }
-        untried = untried.or(Some(index));
+    let (owners, members) = (&view.state, &view.members);
+    let per_weight = bounded_load * (load as f64 + 1.0) / owners.total_weight;
+    let judge = |index: usize| judge(owners, index, per_weight, pick);
+    let within = |&index: &usize| judge(index) == Some(Standing::Within);
+    if let Some(index) = pick.set.ring().walk(key).take(MAX_STEPS).find(within) {
+        return Some(index);
     }
-    untried.or(first)
+    let nearest = |candidates: &mut dyn Iterator<Item = usize>| {
+        let rank = |index: usize| {
+            let weight = owners.weights.get(index).copied().unwrap_or(0);
+            Some((judge(index)?, pick.set.ring().distance(key, index) / f64::from(weight), index))
+        };
+        let nearer = |a: &(Standing, f64, usize), b: &(Standing, f64, usize)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
+        candidates.filter_map(rank).min_by(nearer).map(|(.., index)| index)
+    };
+    match Open::new(members, pick.set) {
+        Some(open) => nearest(&mut open.from(0)),
+        None => nearest(&mut members.indexes.iter().map(|&index| index as usize)),
+    }
+}
+
+/// How well an endpoint that has a free slot suits, best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Standing {
+    /// It has less than its share.
+    Within,
+    /// It has its share or more.
+    Above,
+    /// This request comes back from it.
+    Tried,
+}
+
+/// Judges the endpoint at `index`; `None` when it may not take the request at all.
+fn judge(owners: &Owners, index: usize, per_weight: f64, pick: &Pick<'_>) -> Option<Standing> {
+    let weight = owners.weights.get(index).copied().filter(|&weight| weight > 0)?;
+    let endpoint = pick.set.endpoints().get(index).filter(|endpoint| pick.has_slot(endpoint))?;
+    if pick.is_tried(endpoint) {
+        return Some(Standing::Tried);
+    }
+    // A hair less, so that a whole number which came out a hair more is not rounded up to the next.
+    let bound = (per_weight * f64::from(weight) - 1e-9).ceil();
+    Some(if f64::from(endpoint.vitals().in_flight()) < bound { Standing::Within } else { Standing::Above })
 }
 
 #[cfg(test)]

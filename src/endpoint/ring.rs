@@ -30,6 +30,8 @@ pub struct Ring {
     points: Box<[u64]>,
     /// From rank to index in the set.
     indexes: Box<[u32]>,
+    /// From index in the set to the hash of the name.
+    seeds: Box<[u64]>,
     /// For each of `2^bits` equal arcs, the first point in it or after it.
     arcs: Box<[u32]>,
     bits: u32,
@@ -43,8 +45,12 @@ impl Ring {
         let halvings = (0..32).find(|&by| endpoints.clone().map(|(_, _, weight)| share(weight, by)).sum::<u64>() <= MAX_POINTS);
         let halvings = halvings.unwrap_or(32);
         let mut points = Vec::new();
-        for (rank, (_, name, weight)) in endpoints.clone().enumerate() {
+        let mut seeds = vec![0; endpoints.clone().count()];
+        for (rank, (index, name, weight)) in endpoints.clone().enumerate() {
             let seed = stable(name.as_bytes());
+            if let Some(slot) = seeds.get_mut(index as usize) {
+                *slot = seed;
+            }
             let place = |n| nth(seed, n) & !u64::from(u32::MAX);
             points.extend((0..share(weight, halvings)).map(|n| place(n) | rank as u64));
         }
@@ -58,7 +64,18 @@ impl Ring {
             }
             arcs.push(point as u32);
         }
-        Self { points: points.into(), indexes: endpoints.map(|(index, ..)| index).collect(), arcs: arcs.into(), bits }
+        let indexes = endpoints.map(|(index, ..)| index).collect();
+        Self { points: points.into(), indexes, seeds: seeds.into(), arcs: arcs.into(), bits }
+    }
+
+    /// Returns how far `key` is from an endpoint when nobody stands between: a number of an exponential distribution with the mean 1, by key and name
+    /// alone. Divided by weights, the least of several is an endpoint's with the chance of its weight (Schindelhauer and Schomaker, "Weighted
+    /// Distributed Hash Tables", SPAA 2005, the logarithmic method).
+    pub fn distance(&self, key: u64, index: usize) -> f64 {
+        let place = nth(self.seeds.get(index).copied().unwrap_or(0) ^ key, 0);
+        // Above 0, and at most 1: the upper 53 bits, as many as a float has.
+        let uniform = ((place >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
+        -uniform.ln()
     }
 
     /// Walks the circle from the places of `key` at once, and yields the index of the endpoint at each point, the nearest first; endpoints come

@@ -3,7 +3,7 @@ use proptest::prelude::{ProptestConfig, prop, prop_assert, prop_assert_eq, propt
 use crate::balance::testing::{Bench, equals, load, pool, set, set_of, spec};
 use crate::balance::{Ask, hash_key};
 use crate::endpoint::{Attempt, Cause, EndpointSet};
-use crate::model::{Hash, HashKey, Pool, Strategy};
+use crate::model::{EndpointSpec, Hash, HashKey, Pool, Strategy};
 
 fn bench() -> Bench {
     Bench::new(Strategy::ConsistentHashing)
@@ -174,6 +174,22 @@ fn the_last_endpoint_left_of_many_is_found() {
     let (set, mut bench) = (equals(1000), bench());
     set.endpoints()[1..].iter().for_each(|endpoint| assert!(endpoint.state.set(Cause::Breaker, true)));
     assert!((0..50).all(|key| owner(&mut bench, &set, key) == "e0"));
+}
+
+#[test]
+fn in_a_nearly_full_pool_keys_go_to_who_is_left_by_weight_and_by_name_alone() {
+    let full = |name: &str| EndpointSpec { max_connections: Some(1), ..spec(name, 1.0, &[]) };
+    let wide = |name: &str, weight| EndpointSpec { max_connections: Some(100), ..spec(name, weight, &[]) };
+    let names: Vec<_> = (0..2000).map(|n| format!("e{n}")).collect();
+    let specs = || names.iter().map(|name| full(name)).chain([wide("left", 1.0), wide("right", 3.0)]);
+    let reversed: Vec<_> = specs().collect::<Vec<_>>().into_iter().rev().collect();
+    let [one, other] = [set_of(specs(), None), set_of(reversed, None)];
+    let _running: Vec<_> = [&one, &other].into_iter().flat_map(|set| names.iter().flat_map(|name| load(set, name, 1))).collect();
+    let picked = owners(&one, 0..4000);
+    assert_eq!(picked, owners(&other, 0..4000));
+    // Seven standard deviations of 27.
+    let lefts = picked.iter().filter(|name| *name == "left").count();
+    assert!((810..1190).contains(&lefts) && picked.iter().all(|name| name == "left" || name == "right"), "{lefts} of 4000");
 }
 
 proptest! {

@@ -22,7 +22,11 @@ pub(super) fn listener(listener: &Listener, base: &Path, report: &mut Report<'_>
         report.error(line.id, "the request line is part of the head: it cannot be larger than `header_bytes`");
     }
     if listener.protocol.as_ref().is_some_and(|protocol| protocol.value == ListenerProtocol::Http1) {
-        let ids = [limits.streams.as_ref().map(|count| count.id), limits.resets.as_ref().map(|count| count.id), limits.cancels.as_ref().map(|count| count.id)];
+        let ids = [
+            limits.streams.as_ref().map(|count| count.id),
+            limits.resets.as_ref().map(|count| count.id),
+            limits.cancels.as_ref().map(|count| count.id),
+        ];
         for id in ids.into_iter().flatten() {
             report.warn(id, "has no effect: the listener speaks HTTP/1.1 only");
         }
