@@ -205,13 +205,11 @@ async fn sniff(protocol: ListenerProtocol, stream: &mut Stream, first: &mut Byte
     }
 }
 
-/// The future of a request is boxed here and for HTTP/2: an idle connection would keep the room for one, and hyper moves that of a stream into its task
-/// and through every stage of that.
 async fn serve_http1(client: &Rc<Client>, view: &View, stream: Stream, first: BytesMut) -> Result<(), hyper::Error> {
     let guard = Guard::new((&view.limits).into());
     let inlet = Inlet::new(stream, first, Some(guard), client.seat.watched.progress.clone());
     let handler = client.clone();
-    let service = service_fn(move |request: hyper::Request<Incoming>| Box::pin(service::handle(handler.clone(), request)));
+    let service = service_fn(move |request: hyper::Request<Incoming>| service::handle(handler.clone(), request));
     let connection = http1_builder(&view.limits).serve_connection(TokioIo::new(inlet), service).with_upgrades();
     let graceful = |connection: Pin<&mut http1::UpgradeableConnection<_, _>>, order| {
         if order == Order::Close {
@@ -224,7 +222,7 @@ async fn serve_http1(client: &Rc<Client>, view: &View, stream: Stream, first: By
 async fn serve_http2(client: &Rc<Client>, view: &View, stream: Stream, first: BytesMut) -> Result<(), hyper::Error> {
     let inlet = Inlet::new(stream, first, None, client.seat.watched.progress.clone());
     let handler = client.clone();
-    let service = service_fn(move |request: hyper::Request<Incoming>| Box::pin(service::handle(handler.clone(), request)));
+    let service = service_fn(move |request: hyper::Request<Incoming>| service::handle(handler.clone(), request));
     let connection =
         http2_builder(&view.limits, StreamExec::new(client.seat.watched.clone())).serve_connection(TokioIo::new(inlet), service);
     let told = Cell::new(false);

@@ -1,7 +1,11 @@
 //! A request, from its head to the head of its answer: checked, matched, edited, sent through its route's stack.
 
 use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
 
 use http::header::{CONNECTION, CONTENT_LENGTH};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Version};
@@ -26,7 +30,7 @@ use crate::message::present::Present;
 use crate::message::problem::{Kind, Problem};
 use crate::message::{Refusal, hop, request_id};
 use crate::model::{Failure, Outcome, Reason};
-use crate::pool::{Call, Denied, Reply, Tries};
+use crate::pool::{Call, Denied, Reply, Stack, Tries};
 use crate::route::{Matched, Miss, Query};
 
 /// How many attempts a request took, when it took more than one.
@@ -94,8 +98,30 @@ struct Asker {
     request_id: Option<HeaderValue>,
 }
 
+/// A request on its way to its answer.
+///
+/// Everything up to the moment in which the request is handed over happens at once, so that what waits has no room for a request: a wait for an
+/// endpoint is where a request spends its time, thousands of them side by side, and what each keeps is what leaves the processor's caches.
+pub(super) enum Handling {
+    /// Answered here.
+    Here(Option<Box<Result<Response<ReplyBody>, Reset>>>),
+    /// Its stack has it.
+    Waits(Pin<Box<dyn Future<Output = Result<Response<ReplyBody>, Reset>>>>),
+}
+
+impl Future for Handling {
+    type Output = Result<Response<ReplyBody>, Reset>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Here(answered) => answered.take().map_or(Poll::Pending, |answered| Poll::Ready(*answered)),
+            Self::Waits(waiting) => waiting.as_mut().poll(cx),
+        }
+    }
+}
+
 /// Answers one request of a connection.
-pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Result<Response<ReplyBody>, Reset> {
+pub(super) fn handle(client: Rc<Client>, request: Request<Incoming>) -> Handling {
     let index = client.seat.watched.progress.begin();
     let view = client.slot.view();
     let offer = request.extensions().get::<OnUpgrade>().filter(|_| request.version() < Version::HTTP_2).cloned();
@@ -103,7 +129,7 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
     let present = Present::of(request.headers());
     let kind = if present.has(Present::CONTENT_TYPE) { Kind::of(request.headers()) } else { Kind::Plain };
     let mut asker = Asker { method: request.method().clone(), kind, version: request.version(), request_id: None };
-    let answered = if let Some(refusal) = client.seat.watched.progress.refusal_of(index) {
+    let begun = if let Some(refusal) = client.seat.watched.progress.refusal_of(index) {
         // The request in hand is only a substitute: there is nothing to tell of it but that it was refused.
         let id = view.mint.fresh(fastrand::u128(..), 0).request_id();
         record.refused_head();
@@ -112,20 +138,74 @@ pub(super) async fn handle(client: Rc<Client>, request: Request<Incoming>) -> Re
         Err((record, refusal.into()))
     } else {
         record.head(request.method(), request.uri(), request.version(), request.headers());
-        answer(&client, &view, request, present, record, &mut asker).await
+        begin(&client, &view, request, present, record, &mut asker)
     };
+    match begun {
+        Ok(Begun::Sent(sent)) => Handling::Waits(Box::pin(wait(client, view, asker, offer, sent))),
+        Ok(Begun::Answered(response)) => here(finish(&client, &view, &asker, offer, Ok(response))),
+        Err(refused) => here(finish(&client, &view, &asker, offer, Err(refused))),
+    }
+}
+
+fn here(answered: Result<Response<ReplyBody>, Reset>) -> Handling {
+    Handling::Here(Some(Box::new(answered)))
+}
+
+/// Waits for what the stack makes of the request.
+// No `async fn`: that would keep each argument twice.
+fn wait(
+    client: Rc<Client>,
+    view: Rc<View>,
+    asker: Asker,
+    offer: Option<OnUpgrade>,
+    mut sent: Sent,
+) -> impl Future<Output = Result<Response<ReplyBody>, Reset>> {
+    async move {
+        let answered = match sent.heartbeat {
+            // By reference, as an awaited future would be kept twice as well.
+            None => poll_fn(|cx| Pin::new(&mut sent.answering).poll(cx)).await,
+            Some(every) => {
+                let asked = heartbeat::Asker { request_id: asker.request_id.as_ref(), name: &view.proxy_name };
+                match Box::pin(heartbeat::wait(sent.answering, every, asked)).await {
+                    Ok(answered) => answered,
+                    Err(waiting) => {
+                        let mut response = heartbeat::begin(waiting, &sent.route, sent.record);
+                        response.headers_mut().extend(sent.standing);
+                        return finish(&client, &view, &asker, offer, Ok(response));
+                    }
+                }
+            }
+        };
+        let mut answered = conclude(&view, &sent.route, answered, sent.client_side, sent.record);
+        match &mut answered {
+            Ok(response) => response.headers_mut().extend(sent.standing),
+            Err((_, Here::Refused(refused))) => refused.fields.extend(sent.standing),
+            Err((_, Here::Reset)) => {}
+        }
+        finish(&client, &view, &asker, offer, answered)
+    }
+}
+
+/// Makes the answer, or the refusal, what the client gets.
+fn finish(
+    client: &Rc<Client>,
+    view: &View,
+    asker: &Asker,
+    offer: Option<OnUpgrade>,
+    answered: Answered,
+) -> Result<Response<ReplyBody>, Reset> {
     let mut response = match answered {
         Ok(response) => response,
-        Err((record, Here::Refused(refused))) => refuse(&view, &asker, refused, record),
+        Err((record, Here::Refused(refused))) => refuse(view, asker, refused, record),
         Err((mut record, Here::Reset)) => {
             record.failed(Reason::FaultInjected);
             record.finish(Outcome::Failed(Reason::FaultInjected));
             return Err(Reset);
         }
     };
-    last_words(&client, &asker, &mut response);
+    last_words(client, asker, &mut response);
     if let Some(offer) = offer.filter(|_| response.status() != StatusCode::SWITCHING_PROTOCOLS) {
-        leftover::close(client, offer);
+        leftover::close(client.clone(), offer);
     }
     Ok(response)
 }
@@ -188,14 +268,33 @@ const fn must_close(reason: Reason) -> bool {
 
 type Answered = Result<Response<ReplyBody>, (Box<Record>, Here)>;
 
-async fn answer(
+/// What has become of a request that was not refused at once.
+enum Begun {
+    Answered(Response<ReplyBody>),
+    Sent(Sent),
+}
+
+/// A request that its route's stack has.
+struct Sent {
+    answering: <Stack as Service<Box<Call>>>::Future,
+    route: Rc<RouteView>,
+    record: Box<Record>,
+    heartbeat: Option<Duration>,
+    /// The client's side of a switch of protocols that it asked for.
+    client_side: Option<OnUpgrade>,
+    /// What the limits say to the client.
+    standing: Fields,
+}
+
+/// Checks and matches a request, and begins what its route says.
+fn begin(
     client: &Client,
     view: &View,
     mut request: Request<Incoming>,
     present: Present,
     mut record: Box<Record>,
     asker: &mut Asker,
-) -> Answered {
+) -> Result<Begun, (Box<Record>, Here)> {
     // Before anything is added to the head.
     let within = limit::check(&view.limits, &request);
     let fresh = view.mint.fresh(fastrand::u128(..), fastrand::u64(..));
@@ -217,7 +316,7 @@ async fn answer(
     };
     record.routed(&route);
     match &route.action {
-        ActionView::Respond(fixed) => Ok(reply::send_made(fixed.response(), &asker.method, record)),
+        ActionView::Respond(fixed) => Ok(Begun::Answered(reply::send_made(fixed.response(), &asker.method, record))),
         ActionView::Redirect(redirect) => {
             match forward::redirect(
                 redirect,
@@ -226,7 +325,7 @@ async fn answer(
                 request.uri(),
                 matched.prefix_len,
             ) {
-                Some(made) => Ok(reply::send_made(made, &asker.method, record)),
+                Some(made) => Ok(Begun::Answered(reply::send_made(made, &asker.method, record))),
                 None => Err((record, Refused::new(Reason::InvalidTarget, "the redirect does not make a valid location").into())),
             }
         }
@@ -238,15 +337,14 @@ async fn answer(
                 Ok(standing) => standing,
                 Err(turned) => return Err((record, turned.into())),
             };
-            let prepared =
-                Prepared { route: &route, destination, matched, present, fresh: &fresh, request_id: asker.request_id.as_ref() };
-            let mut answered = pass(client, view, request, &prepared, record).await;
-            match &mut answered {
-                Ok(response) => response.headers_mut().extend(standing),
-                Err((_, Here::Refused(refused))) => refused.fields.extend(standing),
-                Err((_, Here::Reset)) => {}
+            let prepared = Prepared { route: &route, destination, matched, present, fresh: &fresh };
+            match pass(client, view, request, &prepared, record) {
+                Ok(sent) => Ok(Begun::Sent(Sent { standing, ..sent })),
+                Err((record, mut refused)) => {
+                    refused.fields.extend(standing);
+                    Err((record, Here::Refused(refused)))
+                }
             }
-            answered
         }
     }
 }
@@ -277,26 +375,25 @@ fn find(client: &Client, view: &View, request: &Request<Incoming>) -> Result<(Ma
 
 /// What was decided about a request before it is sent.
 struct Prepared<'a> {
-    route: &'a RouteView,
+    route: &'a Rc<RouteView>,
     destination: &'a Destination,
     matched: Matched,
     present: Present,
     fresh: &'a Fresh<'a>,
-    request_id: Option<&'a HeaderValue>,
 }
 
 /// Sends a request through its route's stack.
-async fn pass(
+fn pass(
     client: &Client,
     view: &View,
     mut request: Request<Incoming>,
     prepared: &Prepared<'_>,
     mut record: Box<Record>,
-) -> Answered {
+) -> Result<Sent, (Box<Record>, Refused)> {
     let present = prepared.present;
     let declared = || request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if view.limits.request_body.is_some_and(|limit| declared().is_some_and(|declared| declared > limit)) {
-        return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit").into()));
+        return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit")));
     }
     match admit::pressure(view, prepared.route) {
         Ok(permit) => record.admitted(permit),
@@ -320,24 +417,24 @@ async fn pass(
     let request = request.map(|body| Upload::new(body, view.limits.request_body, idle));
     record.uploads(request.body().progress());
     let call = Call::new(request, required, key, record.started());
-    let mut stack = prepared.destination.stack.clone();
-    let answering = stack.call(call);
-    let answered = match heartbeat {
-        None => answering.await,
-        Some(every) => {
-            let asker = heartbeat::Asker { request_id: prepared.request_id, name: &view.proxy_name };
-            match heartbeat::wait(answering, every, asker).await {
-                Ok(answered) => answered,
-                Err(waiting) => return Ok(heartbeat::begin(waiting, prepared.route, record)),
-            }
-        }
-    };
+    let answering = prepared.destination.stack.clone().call(call);
+    Ok(Sent { answering, route: prepared.route.clone(), record, heartbeat, client_side, standing: Fields::new() })
+}
+
+/// Makes of what the stack says the answer, or the refusal.
+fn conclude(
+    view: &View,
+    route: &RouteView,
+    answered: Result<Box<Reply>, Box<Denied>>,
+    client_side: Option<OnUpgrade>,
+    mut record: Box<Record>,
+) -> Answered {
     match answered {
         Ok(reply) if switches(&reply) && (client_side.is_none() || hop::upgrade_wanted(reply.response.headers()).is_none()) => {
             let (record, refused) = bad_switch(*reply, record);
             Err((record, refused.into()))
         }
-        Ok(reply) => Ok(hand_over(view, prepared.route, *reply, client_side, record)),
+        Ok(reply) => Ok(hand_over(view, route, *reply, client_side, record)),
         Err(denied) => {
             let Denied { failure, detail, member, tries, reset, .. } = *denied;
             record.tried(member, tries);

@@ -1,12 +1,19 @@
 //! The bottom of the stack: sends the request to the member whose place it has, and ties the response to what it uses.
 
 use std::borrow::Cow;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use http::header::HOST;
 use http::{HeaderMap, Response, StatusCode};
+use pin_project_lite::pin_project;
+use tokio::time::Instant;
 use tower::Service;
+
+use super::Member;
 
 use super::call::{Answer, Answering, Call, Denied, Reply, Tries};
 use super::download::{Download, Held};
@@ -14,9 +21,11 @@ use super::place::Place;
 use super::retry::asked;
 use crate::endpoint::{Attempt, LoadReport};
 use crate::kit::clock::{self, Tick};
+use crate::message::body::{Progress, Upload};
 use crate::message::load_report::{self, LOAD_REPORT};
 use crate::message::present::Present;
 use crate::model::{Outcome, Reason, Route, RouteTimeouts};
+use crate::upstream::{Exchange, SendFailure};
 
 /// Sends a call to the member whose place it has.
 #[derive(Clone, Debug)]
@@ -48,47 +57,83 @@ impl Service<Box<Call>> for Dispatch {
             trying.note(place.member());
         }
         place.end_by(call.end, call.started);
-        Box::pin(send(place, call, self.timeouts.clone()))
+        let Call { mut request, started, end, .. } = *call;
+        let member = place.member().clone();
+        if let Some(host) = &member.host {
+            request.headers_mut().insert(HOST, host.clone());
+        }
+        let upload = request.body().progress();
+        let exchange = member.connections.exchange(request, self.timeouts.first_byte);
+        let sent = Sent { place, member, upload, started, end, idle: self.timeouts.idle };
+        Box::pin(Attempted { exchange, sent: Some(sent) })
     }
 }
 
-async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) -> Answer {
-    let Call { mut request, started, end, .. } = *call;
-    let member = place.member().clone();
-    if let Some(host) = &member.host {
-        request.headers_mut().insert(HOST, host.clone());
+pin_project! {
+    /// An attempt that waits for its answer; a type of its own, as an `async` block would keep the exchange twice.
+    struct Attempted<F> {
+        #[pin]
+        exchange: F,
+        sent: Option<Sent>,
     }
-    let upload = request.body().progress();
-    match member.connections.exchange(request, timeouts.first_byte).await {
-        Ok(exchange) => {
-            let now = clock::now();
-            let (head, incoming) = exchange.response.into_parts();
-            place.answered(head.status, exchange.reused, now);
-            let present = Present::of(&head.headers);
-            if let Some(attempt) = place.attempt() {
-                learn(attempt, head.status, &head.headers, present, now);
+}
+
+/// What an answer needs to know of its attempt.
+struct Sent {
+    place: Place,
+    member: Rc<Member>,
+    upload: Option<Rc<Progress>>,
+    started: Tick,
+    end: Option<(Instant, Reason)>,
+    idle: Option<Duration>,
+}
+
+impl<F: Future<Output = Exchanged>> Future for Attempted<F> {
+    type Output = Answer;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Answer> {
+        let this = self.project();
+        let exchanged = ready!(this.exchange.poll(cx));
+        this.sent.take().map_or(Poll::Pending, |sent| Poll::Ready(sent.end(exchanged)))
+    }
+}
+
+type Exchanged = Result<Exchange<Upload>, SendFailure>;
+
+impl Sent {
+    fn end(self, exchanged: Exchanged) -> Answer {
+        let Self { mut place, member, upload, started, end, idle } = self;
+        match exchanged {
+            Ok(exchange) => {
+                let now = clock::now();
+                let (head, incoming) = exchange.response.into_parts();
+                place.answered(head.status, exchange.reused, now);
+                let present = Present::of(&head.headers);
+                if let Some(attempt) = place.attempt() {
+                    learn(attempt, head.status, &head.headers, present, now);
+                }
+                let held = Held { lease: exchange.lease, place, upload, slot: None };
+                let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
+                    Download::switched(incoming, held)
+                } else {
+                    Download::new(incoming, held, idle, end)
+                };
+                let first_byte = now.since(started);
+                Ok(Box::new(Reply { response: Response::from_parts(head, body), present, first_byte, member, tries: Tries::ONE }))
             }
-            let held = Held { lease: exchange.lease, place, upload, slot: None };
-            let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
-                Download::switched(incoming, held)
-            } else {
-                Download::new(incoming, held, timeouts.idle, end)
-            };
-            let first_byte = now.since(started);
-            Ok(Box::new(Reply { response: Response::from_parts(head, body), present, first_byte, member, tries: Tries::ONE }))
-        }
-        Err(failure) => {
-            // A broken upload looks like a failing endpoint from here: the body knows better.
-            let reason = upload.and_then(|progress| progress.cut()).unwrap_or(failure.reason);
-            place.ended(Outcome::Failed(reason));
-            let detail = Cow::Owned(format!("endpoint {}: {}", member.endpoint.spec.id, failure.detail));
-            Err(Box::new(Denied {
-                member: Some(member),
-                tries: Tries::ONE,
-                sent: failure.sent,
-                stale: failure.reused && failure.reason == Reason::EndpointReset,
-                ..*Denied::new(reason, detail)
-            }))
+            Err(failure) => {
+                // A broken upload looks like a failing endpoint from here: the body knows better.
+                let reason = upload.and_then(|progress| progress.cut()).unwrap_or(failure.reason);
+                place.ended(Outcome::Failed(reason));
+                let detail = Cow::Owned(format!("endpoint {}: {}", member.endpoint.spec.id, failure.detail));
+                Err(Box::new(Denied {
+                    member: Some(member),
+                    tries: Tries::ONE,
+                    sent: failure.sent,
+                    stale: failure.reused && failure.reason == Reason::EndpointReset,
+                    ..*Denied::new(reason, detail)
+                }))
+            }
         }
     }
 }

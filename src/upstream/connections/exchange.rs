@@ -3,11 +3,15 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use http::{Request, Response};
 use hyper::body::Incoming;
+use pin_project_lite::pin_project;
 
 use crate::upstream::dial::Lookup;
 use crate::upstream::failure::SendFailure;
@@ -19,7 +23,7 @@ use super::h2::H2;
 use super::lease::{Held, Lease};
 use super::open::{Dialling, Spoken};
 use super::outgoing::{Outgoing, RequestBody};
-use super::send::Unanswered;
+use super::send::{Answer, Unanswered};
 
 /// How often a request is sent again that a *live* endpoint did not take: a connection that closed as it was opened, a refused stream.
 ///
@@ -38,7 +42,7 @@ pub struct Connections<B: RequestBody> {
     pub(super) spoken: Cell<Option<Spoken>>,
     pub(super) retired: Cell<bool>,
     pub(super) reaping: Cell<bool>,
-    pub(super) alarms: Alarms,
+    pub(super) alarms: Rc<Alarms>,
     pub(super) counts: Rc<Counts>,
     pub(super) spare_body: Option<fn() -> B>,
 }
@@ -94,6 +98,12 @@ impl Open {
     }
 }
 
+impl Counts {
+    fn reused(&self) {
+        self.reused_total.set(self.reused_total.get() + 1);
+    }
+}
+
 impl Drop for Open {
     fn drop(&mut self) {
         self.0.open.set(self.0.open.get().saturating_sub(1));
@@ -120,7 +130,7 @@ impl<B: RequestBody> Connections<B> {
             spoken: Cell::new(None),
             retired: Cell::new(false),
             reaping: Cell::new(false),
-            alarms: Alarms::default(),
+            alarms: Rc::default(),
             counts: Rc::default(),
             spare_body: None,
         }
@@ -170,32 +180,95 @@ impl<B: RequestBody> Connections<B> {
     ///
     /// # Errors
     /// When there is no connection, or no response over it; `sent` tells whether the endpoint may have seen the request.
-    pub async fn exchange(self: &Rc<Self>, request: Request<B>, first_byte: Option<Duration>) -> Result<Exchange<B>, SendFailure> {
-        let mut request = request.map(Outgoing::new);
-        let mut chances = SECOND_CHANCES;
+    pub fn exchange(
+        self: &Rc<Self>,
+        request: Request<B>,
+        first_byte: Option<Duration>,
+    ) -> impl Future<Output = Result<Exchange<B>, SendFailure>> + use<B> {
+        let request = request.map(Outgoing::new);
+        let stage = match self.take_open() {
+            Some(held) => {
+                self.counts.reused();
+                Stage::Sent { sending: self.send(held, request, first_byte) }
+            }
+            None => Stage::searching(Rc::clone(self).search(request, first_byte, SECOND_CHANCES)),
+        };
+        Exchanging { connections: Rc::clone(self), first_byte, stage }
+    }
+
+    /// Finds a connection for `request` and sends it, more than once where that is safe.
+    async fn search(
+        self: Rc<Self>,
+        mut request: Request<Outgoing<B>>,
+        first_byte: Option<Duration>,
+        mut chances: u32,
+    ) -> Result<Exchange<B>, SendFailure> {
         loop {
             let Checkout { held, reused } = self.check_out().await?;
             if reused {
-                self.counts.reused_total.set(self.counts.reused_total.get() + 1);
+                self.counts.reused();
             }
-            let sent = match held {
-                Held::H1(connection) => self.send_h1(connection, request, first_byte).await,
-                Held::H2(place) => self.send_h2(place, request, first_byte).await,
+            match self.send(held, request, first_byte).await {
+                Ok((response, held)) => return Ok(Exchange { response, lease: Lease::new(self, held), reused }),
+                Err(unanswered) => request = unanswered.again(reused, &mut chances)?,
+            }
+        }
+    }
+}
+
+/// A search for a connection.
+type Searching<B> = Pin<Box<dyn Future<Output = Result<Exchange<B>, SendFailure>>>>;
+
+pin_project! {
+    /// A request and its response. The usual case, an open connection that takes the request, has no room for more than the wait.
+    struct Exchanging<B: RequestBody, S> {
+        connections: Rc<Connections<B>>,
+        first_byte: Option<Duration>,
+        #[pin]
+        stage: Stage<B, S>,
+    }
+}
+
+pin_project! {
+    #[project = StageKind]
+    enum Stage<B: RequestBody, S> {
+        Sent { #[pin] sending: S },
+        Searching { search: Searching<B> },
+    }
+}
+
+impl<B: RequestBody, S> Stage<B, S> {
+    fn searching(search: impl Future<Output = Result<Exchange<B>, SendFailure>> + 'static) -> Self {
+        Self::Searching { search: Box::pin(search) }
+    }
+}
+
+impl<B, S> Future for Exchanging<B, S>
+where
+    B: RequestBody,
+    S: Future<Output = Result<Answer<B>, Unanswered<B>>>,
+{
+    type Output = Result<Exchange<B>, SendFailure>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        loop {
+            let sent = match this.stage.as_mut().project() {
+                StageKind::Sent { sending } => ready!(sending.poll(cx)),
+                StageKind::Searching { search } => return search.as_mut().poll(cx),
             };
-            let (back, failure) = match sent {
-                Ok((response, held)) => {
-                    let lease = Lease::new(Rc::clone(self), held);
-                    return Ok(Exchange { response, lease, reused });
+            let mut chances = SECOND_CHANCES;
+            let connections = Rc::clone(this.connections);
+            match sent {
+                Ok((response, held)) => return Poll::Ready(Ok(Exchange { response, lease: Lease::new(connections, held), reused: true })),
+                Err(unanswered) => {
+                    let request = match unanswered.again(true, &mut chances) {
+                        Ok(request) => request,
+                        Err(failure) => return Poll::Ready(Err(failure)),
+                    };
+                    this.stage.set(Stage::searching(connections.search(request, *this.first_byte, chances)));
                 }
-                Err(Unanswered::Lost(failure)) => return Err(SendFailure { reused, ..failure }),
-                Err(Unanswered::Stale(back, _)) if reused => {
-                    request = back;
-                    continue;
-                }
-                Err(Unanswered::Stale(back, failure) | Unanswered::Refused(back, failure)) => (back, failure),
-            };
-            chances = chances.checked_sub(1).ok_or(SendFailure { reused, ..failure })?;
-            request = back;
+            }
         }
     }
 }

@@ -91,7 +91,7 @@ impl<B: RequestBody> Connections<B> {
         }
     }
 
-    fn take_open(&self) -> Option<Held<B>> {
+    pub(super) fn take_open(&self) -> Option<Held<B>> {
         match self.spoken.get() {
             Some(Spoken::H2) => self.take_place().map(Held::H2).or_else(|| self.take_idle().map(Held::H1)),
             Some(Spoken::H1) => self.take_idle().map(Held::H1),

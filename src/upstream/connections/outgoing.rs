@@ -5,19 +5,20 @@
 
 use std::cell::Cell;
 use std::error::Error;
-use std::future::{Future, poll_fn};
-use std::pin::{Pin, pin};
+use std::future::Future;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
 use tokio::time::Instant;
 
 use crate::upstream::clock::{after, since};
 
-use super::alarm::Alarms;
+use super::alarm::{Alarm, Alarms};
 
 /// What a request's body must be; every fitting body is one.
 pub trait RequestBody: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Unpin + 'static {}
@@ -123,35 +124,62 @@ impl<B: RequestBody> Body for Outgoing<B> {
     }
 }
 
-/// Waits for `answer`, at most for `limit` after the request has been sent; `None` is a wait that ran out. One of `alarms` keeps the time.
-///
-/// Cancel safe as far as `answer` is.
-pub(super) async fn within<F: Future>(
-    answer: F,
-    limit: Option<Duration>,
-    progress: Option<&Progress>,
-    alarms: &Alarms,
-) -> Option<F::Output> {
-    let Some(limit) = limit else { return Some(answer.await) };
-    let mut answer = pin!(answer);
-    let mut deadline = after(limit);
-    let mut seen = 0;
-    let mut alarm = alarms.take();
-    let output = poll_fn(|cx| {
-        if let Poll::Ready(output) = answer.as_mut().poll(cx) {
+pin_project! {
+    /// A wait for `answer`, at most for a limit after the request has been sent; `None` is a wait that ran out.
+    ///
+    /// A type of its own, as an `async` block would keep `answer` twice. Cancel safe as far as `answer` is.
+    pub(super) struct Within<F> {
+        #[pin]
+        answer: F,
+        progress: Option<Rc<Progress>>,
+        clock: Option<Clock>,
+    }
+}
+
+/// How long is waited.
+struct Clock {
+    limit: Duration,
+    deadline: Instant,
+    /// Frames of the request's body that had passed when the deadline was set.
+    seen: u64,
+    /// Taken from `alarms`, and put back when it has not rung.
+    alarm: Alarm,
+    alarms: Rc<Alarms>,
+}
+
+impl<F: Future> Within<F> {
+    /// Waits from now on; one of `alarms` keeps the time.
+    pub(super) fn new(answer: F, limit: Option<Duration>, progress: Option<Rc<Progress>>, alarms: &Rc<Alarms>) -> Self {
+        let clock = limit.map(|limit| Clock { limit, deadline: after(limit), seen: 0, alarm: alarms.take(), alarms: Rc::clone(alarms) });
+        Self { answer, progress, clock }
+    }
+
+    /// Tells whether the request's body gave an error.
+    pub(super) fn is_broken(&self) -> bool {
+        self.progress.as_ref().is_some_and(|progress| progress.is_broken())
+    }
+}
+
+impl<F: Future> Future for Within<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        if let Poll::Ready(output) = this.answer.poll(cx) {
+            if let Some(clock) = this.clock.take() {
+                clock.alarms.put_back(clock.alarm);
+            }
             return Poll::Ready(Some(output));
         }
+        let Some(clock) = this.clock else { return Poll::Pending };
         loop {
-            ready!(alarm.poll(deadline, cx));
-            match progress.and_then(|progress| progress.extended(&mut seen, limit)) {
-                Some(later) => deadline = later,
+            ready!(clock.alarm.poll(clock.deadline, cx));
+            match this.progress.as_ref().and_then(|progress| progress.extended(&mut clock.seen, clock.limit)) {
+                Some(later) => clock.deadline = later,
                 None => return Poll::Ready(None),
             }
         }
-    })
-    .await;
-    alarms.put_back(alarm);
-    output
+    }
 }
 
 #[cfg(test)]
@@ -172,7 +200,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn without_a_body_the_wait_is_as_long_as_it_says() {
         let start = Instant::now();
-        assert_eq!(within(never(), Some(LIMIT), None, &Alarms::default()).await, None);
+        assert_eq!(Within::new(never(), Some(LIMIT), None, &Rc::default()).await, None);
         assert_eq!(start.elapsed(), LIMIT);
     }
 
@@ -188,16 +216,16 @@ mod tests {
             assert!(body.frame().await.is_some());
             never().await;
         };
-        assert_eq!(within(upload, Some(LIMIT), Some(&progress), &Alarms::default()).await, None);
+        assert_eq!(Within::new(upload, Some(LIMIT), Some(Rc::clone(&progress)), &Rc::default()).await, None);
         assert_eq!(start.elapsed(), LIMIT * 4);
     }
 
     #[tokio::test(start_paused = true)]
     async fn an_endpoint_that_takes_no_more_of_the_body_runs_out_of_time() {
-        let progress = Progress::default();
+        let progress = Rc::new(Progress::default());
         progress.frames.set(7);
         let start = Instant::now();
-        assert_eq!(within(never(), Some(LIMIT), Some(&progress), &Alarms::default()).await, None);
+        assert_eq!(Within::new(never(), Some(LIMIT), Some(progress), &Rc::default()).await, None);
         assert_eq!(start.elapsed(), LIMIT * 2);
     }
 
