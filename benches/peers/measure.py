@@ -51,11 +51,14 @@ class Sample:
 
 @dataclass
 class Result:
-    """The rounds of a scenario; `samples` by contestant, in the order of the rounds, `dropped` why a round does not count."""
+    """The rounds of a scenario; `samples` by contestant, in the order of the rounds, `dropped` why a round does not count,
+    `left_out` why a peer does not.
+    """
 
     scenario: object
     samples: dict = field(default_factory=dict)
     dropped: list = field(default_factory=list)
+    left_out: dict = field(default_factory=dict)
 
     def us(self, name):
         """Median CPU per request, in microseconds."""
@@ -93,6 +96,17 @@ class Result:
         """How many rounds count."""
         return len(self.samples["nginx"])
 
+    def leave_out(self, *needed):
+        """Takes out the peers whose ratio is not known well enough, but for those without whom there is no result."""
+        for name in [name for name in self.samples if name not in ("nginx", "nginx again", *needed) and self.width(name) > MAX_WIDTH]:
+            self.left_out[name] = self.too_wide(name)
+            del self.samples[name]
+
+    def too_wide(self, name):
+        """Says how little is known of a ratio."""
+        low, high = self.interval(name)
+        return f"{name}: ratio known only to lie between {low:.2f} and {high:.2f}"
+
     def least_busy(self, name):
         """The round in which the proxy had most to spare."""
         return min(sample.busy for sample in self.samples[name])
@@ -123,8 +137,7 @@ class Result:
             if errors:
                 found.append(f"{name}: {errors} requests failed")
             if self.width(name) > MAX_WIDTH:
-                low, high = self.interval(name)
-                found.append(f"{name}: ratio known only to lie between {low:.2f} and {high:.2f}")
+                found.append(self.too_wide(name))
         return found
 
 

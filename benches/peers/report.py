@@ -92,6 +92,9 @@ def gates(findings):
     rows, met = [], True
     for result in findings.results:
         for peer, highest in result.scenario.gates.items():
+            if peer in result.left_out:
+                met = False
+                rows.append([result.scenario.title, peer, "", f"<= {highest:.2f}", "not judged"])
             if not {peer, "tidegate"} <= result.samples.keys():
                 continue
             ratio = result.ratio("tidegate", peer)

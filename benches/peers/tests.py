@@ -120,6 +120,16 @@ class Judging(unittest.TestCase):
     def test_wide_interval_is_an_objection(self):
         self.assertIn("tidegate: ratio known only to lie between 0.80 and 1.20", result(tidegate=(8, 9, 9, 9, 9, 9, 12)).objections()[0])
 
+    def test_peer_with_a_wide_interval_is_left_out_alone_and_its_gate_is_not_met(self):
+        found = result()
+        for sample, us in zip(found.samples["haproxy"], (8, 9, 9, 9, 9, 9, 12)):
+            sample.us = us
+        found.leave_out("tidegate")
+        self.assertEqual((found.objections(), list(found.samples), len(found.left_out)), ([], ["nginx", "nginx again", "tidegate"], 1))
+        rows, met = report.gates(report.Findings(results=[found]))
+        self.assertFalse(met)
+        self.assertIn("not judged", [row[-1] for row in rows if row[1] == "haproxy"])
+
     def test_rounds_go_on_until_the_intervals_are_narrow(self):
         self.assertTrue(result().settled())
         self.assertFalse(result(tidegate=(8.5, 9, 9, 9, 9, 9, 9.5)).settled())
