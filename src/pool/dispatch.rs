@@ -58,7 +58,7 @@ async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) ->
     if let Some(host) = &member.host {
         request.headers_mut().insert(HOST, host.clone());
     }
-    let upload = request.body().progress();
+    place.sends(request.body().progress());
     match member.connections.exchange(request, timeouts.first_byte).await {
         Ok(exchange) => {
             let now = clock::now();
@@ -68,7 +68,7 @@ async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) ->
             if let Some(attempt) = place.attempt() {
                 learn(attempt, head.status, &head.headers, present, now);
             }
-            let held = Held { lease: exchange.lease, place, upload, slot: None };
+            let held = Held { lease: exchange.lease, place, slot: None };
             let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
                 Download::switched(incoming, held)
             } else {
@@ -79,7 +79,7 @@ async fn send(mut place: Place, call: Box<Call>, timeouts: Rc<RouteTimeouts>) ->
         }
         Err(failure) => {
             // A broken upload looks like a failing endpoint from here: the body knows better.
-            let reason = upload.and_then(|progress| progress.cut()).unwrap_or(failure.reason);
+            let reason = place.upload().and_then(|progress| progress.cut()).unwrap_or(failure.reason);
             place.ended(Outcome::Failed(reason));
             let detail = Cow::Owned(format!("endpoint {}: {}", member.endpoint.spec.id, failure.detail));
             Err(Box::new(Denied {

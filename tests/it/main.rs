@@ -6,6 +6,7 @@ mod aborts;
 mod admin;
 mod agent;
 mod balancing;
+mod blame;
 mod bodies;
 mod breakers;
 mod bulkheads;
