@@ -21,8 +21,9 @@ use crate::resilience::queue::Grant;
 pub(super) struct Place {
     member: Rc<Member>,
     running: Option<Attempt>,
-    /// Owed to the breaker until it has been told.
     pass: Option<Pass>,
+    /// Whether the breaker was told how it ended; it is owed that.
+    is_told: bool,
     status: Option<StatusCode>,
     /// An end that comes by itself, and when its call came.
     end: Option<(Instant, Reason, Tick)>,
@@ -69,6 +70,7 @@ impl Place {
             member: member.clone(),
             running: Some(attempt),
             pass,
+            is_told: false,
             status: None,
             end: None,
             upload: None,
@@ -136,7 +138,10 @@ impl Place {
         member.counters.ended(outcome, now.since(attempt.started()));
         let told = if self.is_to_blame(outcome, attempt.started(), unread, now) { outcome } else { Outcome::Aborted };
         attempt.finish(told, now);
-        self.tell_breaker(told, now);
+        match (self.pass, told) {
+            (Some(probe), Outcome::Truncated(reason)) if self.is_told => member.breaker.disprove(probe, reason, now),
+            _ => self.tell_breaker(told, now),
+        }
         // Last: whoever waits shall find the slot free and the breaker's mind made up.
         member.queue.freed(&member.endpoint, now);
     }
@@ -162,7 +167,8 @@ impl Place {
     }
 
     fn tell_breaker(&mut self, outcome: Outcome, now: Tick) {
-        if let Some(pass) = self.pass.take() {
+        if let Some(pass) = self.pass.filter(|_| !self.is_told) {
+            self.is_told = true;
             let breaker = &self.member.breaker;
             breaker.end(pass, breaker.verdict(outcome, self.status.map(|status| status.as_u16())), now);
         }

@@ -1,7 +1,13 @@
 //! Circuit breakers from outside: when they open, whom they let probe, when they close, and who waits for that.
 
+use futures_util::StreamExt;
+use http::Method;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+
 use crate::agent::body_in_hand;
-use crate::lab::{Endpoint, Http1, Lab, request, soon};
+use crate::client::admin;
+use crate::lab::{Body, Endpoint, Http1, Lab, request, soon};
 use crate::stage::{
     Asked, Client, Crowd, Stage, answer, config, get, list, refused, retry_after, send, signed, until_metric, until_running,
 };
@@ -291,6 +297,40 @@ async fn who_waits_while_the_breaker_opens_is_told_so_in_the_end() {
         assert!((30..=60).contains(&retry_after(&late)), "{late:?}");
     }
     assert_eq!(stage.crowd("a").total(), 1);
+}
+
+/// A body that begins, and breaks off when that is said.
+fn body_to_cut() -> (tokio::sync::oneshot::Sender<()>, Body) {
+    let (cut, cutting) = tokio::sync::oneshot::channel();
+    let first = futures_util::stream::iter([Ok(Frame::data("begun".into()))]);
+    let end = futures_util::stream::once(cutting).map(|_| Err(std::io::Error::other("cut")));
+    (cut, BodyExt::boxed(StreamBody::new(first.chain(end))))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_breaks_off_was_no_good_probe() {
+    for threshold in [1, 2] {
+        let mut stage = Stage::start(&["a"]).await;
+        let breaker = format!("failure_threshold: 1, recovery_timeout: 1s, success_threshold: {threshold}");
+        let lab = guarded(&stage, &breaker, "").await;
+        let state = async || {
+            let page = admin(lab.admin(), Method::GET, "/api/v1/pools/agents/endpoints/a", "").await.json();
+            page["breaker"]["state"].as_str().expect("a state").to_owned()
+        };
+        open(&lab, &mut stage, 1).await;
+        let (asked, client) = probe(&lab, &mut stage).await;
+        let (cut, body) = body_to_cut();
+        asked.respond(http::Response::new(body));
+        // A good head lets the next one in.
+        let (second, other) = probe(&lab, &mut stage).await;
+        assert_ne!(state().await, "open");
+        cut.send(()).expect("the answer streams");
+        assert!(client.await.is_err(), "the client sees that it is cut");
+        assert_eq!(state().await, "open");
+        second.answer(200);
+        assert_eq!(answer(other).await.status(), 200);
+        assert_eq!(state().await, "open", "who came before says nothing");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
