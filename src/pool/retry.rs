@@ -182,7 +182,8 @@ where
                         }
                         Err(skipped) => {
                             let attempts = running.attempts;
-                            this.service.policy.tally.note(attempts, result.is_ok(), skipped);
+                            let is_good = result.as_ref().is_ok_and(|reply| !reply.response.status().is_server_error());
+                            this.service.policy.tally.note(attempts, is_good, skipped);
                             let Some(running) = this.running.take() else { return Poll::Pending };
                             let result = tell_the_attempt(result, running.last);
                             return Poll::Ready(with_tries(result, attempts, skipped));

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
 
 mod aborts;
+mod accounts;
 mod admin;
 mod agent;
 mod balancing;

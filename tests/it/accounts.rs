@@ -1,0 +1,54 @@
+//! What is counted of attempts, what of an answer is heeded, and what a refused client is told.
+
+use crate::client::admin;
+use crate::lab::Lab;
+use crate::stage::{Stage, answer, config, send, until_metric};
+
+async fn retrying(stage: &Stage, retry: &str, keys: &str) -> Lab {
+    let route = format!("{{ name: all, pool: agents, retry: {{ base_delay: 1ms, jitter: none{retry} }} }}");
+    Lab::start(&config(&route, &format!("agents: {{ endpoints: {}{keys} }}", stage.list()))).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn only_a_good_answer_has_recovered_a_request() {
+    let mut stage = Stage::start(&["a"]).await;
+    let lab = retrying(&stage, "", ", circuit_breaker: off").await;
+    for (last, recovered) in [(500, 0), (200, 1), (404, 2)] {
+        let client = send(&lab, "/");
+        stage.next().await.answer(503);
+        stage.next().await.answer(last);
+        assert_eq!(answer(client).await.status(), last);
+        until_metric(&lab, "tidegate_retries_recovered_total{route=\"all\"}", recovered).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_attempts_of_a_hedge_and_its_retries_are_all_counted() {
+    let mut stage = Stage::start(&["a", "b", "c"]).await;
+    let route = "{ name: all, pool: agents, retry: { base_delay: 1ms, jitter: none }, hedge: { after: 20ms, max_extra: 100% } }";
+    let lab = Lab::start(&config(route, &format!("agents: {{ endpoints: {}, circuit_breaker: off }}", stage.list()))).await;
+    let client = send(&lab, "/");
+    let first = stage.next().await;
+    // The hedge fails twice, and its third attempt is still under way when the first one is answered.
+    stage.next().await.answer(503);
+    stage.next().await.answer(503);
+    let third = stage.next().await;
+    first.answer(200);
+    let answer = answer(client).await;
+    assert_eq!((answer.status(), answer.field("x-tidegate-attempts")), (200, "4"));
+    third.cancelled().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bad_answers_are_no_measure_for_hedges() {
+    let mut stage = Stage::start(&["a"]).await;
+    let route = "{ name: all, pool: agents, retry: off, hedge: { after: p95 } }";
+    let lab = Lab::start(&config(route, &format!("agents: {{ endpoints: {}, circuit_breaker: off }}", stage.list()))).await;
+    for status in [503, 500, 200, 404, 502] {
+        let client = send(&lab, "/");
+        stage.next().await.answer(status);
+        assert_eq!(answer(client).await.status(), status);
+    }
+    let page = admin(lab.admin(), http::Method::GET, "/api/v1/routes/all", "").await.json();
+    assert_eq!(page["hedging"]["samples"], 2, "{page}");
+}
