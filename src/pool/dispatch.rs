@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 use std::task::{Context, Poll};
+use std::time::SystemTime;
 
 use http::header::HOST;
 use http::{HeaderMap, Response, StatusCode};
@@ -108,7 +109,7 @@ fn learn(attempt: &Attempt, status: StatusCode, headers: &HeaderMap, present: Pr
         attempt.report(report, now);
     }
     if status == StatusCode::TOO_MANY_REQUESTS
-        && let Some(wait) = asked(headers)
+        && let Some(wait) = asked(headers, SystemTime::now)
     {
         attempt.park(wait, now);
     }

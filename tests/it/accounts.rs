@@ -1,7 +1,11 @@
 //! What is counted of attempts, what of an answer is heeded, and what a refused client is told.
 
+use std::time::{Duration, SystemTime};
+
+use http::Response;
+
 use crate::client::admin;
-use crate::lab::Lab;
+use crate::lab::{Lab, full};
 use crate::stage::{Stage, answer, config, send, until_metric};
 
 async fn retrying(stage: &Stage, retry: &str, keys: &str) -> Lab {
@@ -51,4 +55,18 @@ async fn bad_answers_are_no_measure_for_hedges() {
     }
     let page = admin(lab.admin(), http::Method::GET, "/api/v1/routes/all", "").await.json();
     assert_eq!(page["hedging"]["samples"], 2, "{page}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_date_to_come_again_is_heeded() {
+    let mut stage = Stage::start(&["a"]).await;
+    let lab = retrying(&stage, ", max_delay: 2500ms", "").await;
+    let client = send(&lab, "/");
+    let asked = stage.next().await;
+    let date = httpdate::fmt_http_date(SystemTime::now() + Duration::from_secs(60));
+    let begun = std::time::Instant::now();
+    asked.respond(Response::builder().status(503).header("retry-after", date).body(full("")).unwrap());
+    stage.next().await.answer(200);
+    assert!(begun.elapsed() >= Duration::from_millis(2400), "{:?}", begun.elapsed());
+    assert_eq!(answer(client).await.status(), 200);
 }
