@@ -143,6 +143,19 @@ impl Local {
         self.members.borrow().list.iter().any(|member| member.suits(required) && member.endpoint.is_eligible())
     }
 
+    /// Returns how many slots in a second become free for a call, by Little's law: what is in flight over the mean response time ("A Proof for the
+    /// Queuing Formula: L = λW", Little, Operations Research 1961); `None` while nothing is measured.
+    pub(super) fn pace(&self, route: &[Box<str>], call: &Call) -> Option<f64> {
+        let members = self.members.borrow();
+        let required = members.required(route, &call.required).ok()?;
+        let suited = members.list.iter().filter(|member| member.suits(required) && member.endpoint.is_eligible());
+        let ends = suited.filter_map(|member| {
+            let vitals = member.endpoint.vitals();
+            vitals.mean_response_time().map(|time| f64::from(vitals.in_flight()) / time.max(1e-6))
+        });
+        Some(ends.sum()).filter(|&ends: &f64| ends > 0.0)
+    }
+
     /// Tells whether an autoscaler sizes the pool: replicas may come at any time.
     pub(super) fn is_sized(&self) -> bool {
         self.model.borrow().autoscale.is_some()

@@ -23,7 +23,7 @@ use crate::endpoint::Serial;
 use crate::kit::clock::{self, Tick};
 use crate::model::{Priority, Reason, Route};
 use crate::resilience::failover::MAX_TIERS;
-use crate::resilience::queue::{Refusal, SlotQueue, Wait, Want};
+use crate::resilience::queue::{Refusal, SlotQueue, Wait, Want, advice};
 
 /// Picks after which a call stops to look for a breaker that admits it: each refusal has set the endpoint's bit, so that the next pick sees
 /// fewer.
@@ -182,7 +182,7 @@ impl Policy {
                 None => unavailable(pool),
             },
             NoPick::Full => Denied::new(Reason::QueueFull, format!("every slot of pool {name} is taken, and it has no queue"))
-                .after(Duration::from_secs(1)),
+                .after(advice(0, pool.pace(&self.require, call), Duration::ZERO)),
             NoPick::Capability => {
                 let wanted: Vec<&str> = self.require.iter().chain(&call.required).map(AsRef::as_ref).collect();
                 let detail = format!("no endpoint of pool {name} offers all of: {}", wanted.join(", "));

@@ -6,7 +6,7 @@ use http::Response;
 
 use crate::client::admin;
 use crate::lab::{Lab, full};
-use crate::stage::{Stage, answer, config, send, until_metric};
+use crate::stage::{Stage, answer, config, get, refused, retry_after, send, until_metric};
 
 async fn retrying(stage: &Stage, retry: &str, keys: &str) -> Lab {
     let route = format!("{{ name: all, pool: agents, retry: {{ base_delay: 1ms, jitter: none{retry} }} }}");
@@ -68,5 +68,25 @@ async fn a_date_to_come_again_is_heeded() {
     asked.respond(Response::builder().status(503).header("retry-after", date).body(full("")).unwrap());
     stage.next().await.answer(200);
     assert!(begun.elapsed() >= Duration::from_millis(2400), "{:?}", begun.elapsed());
+    assert_eq!(answer(client).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_queue_the_advice_is_what_was_measured() {
+    let mut stage = Stage::start(&["a"]).await;
+    let pools = format!("agents: {{ endpoints: {}, max_connections: 1, queue: off }}", stage.list());
+    let lab = Lab::start(&config("{ name: all, pool: agents }", &pools)).await;
+    let client = send(&lab, "/");
+    let asked = stage.next().await;
+    // The time is the subject.
+    tokio::time::sleep(Duration::from_millis(2200)).await;
+    asked.answer(200);
+    assert_eq!(answer(client).await.status(), 200);
+    let client = send(&lab, "/");
+    let asked = stage.next().await;
+    let full = get(&lab, "/").await;
+    refused(&full, 503, "queue_full");
+    assert!((3..=4).contains(&retry_after(&full)), "{full:?}");
+    asked.answer(200);
     assert_eq!(answer(client).await.status(), 200);
 }
