@@ -132,9 +132,13 @@ impl Download {
 
     /// Ends an answer that nobody will see, such as one that is tried again: the endpoint has answered, whatever is still to come.
     ///
-    /// A short rest is read, so that the connection can serve again.
+    /// A short rest is read, so that the connection can serve again; as long as the endpoint sends, its slot is not free.
     pub fn discard(mut self: Box<Self>) {
-        let Some(lease) = self.end_attempt(Outcome::Completed) else { return };
+        let Some(Held { lease, mut place, slot }) = self.held.take() else { return };
+        if let Some(slot) = slot {
+            end_slot(slot, Outcome::Completed, self.is_failure);
+        }
+        place.is_judged();
         tokio::task::spawn_local(async move {
             let mut left = DISCARDED;
             let read = async {
@@ -143,9 +147,13 @@ impl Download {
                 }
                 Some(())
             };
-            if let Ok(Some(())) = tokio::time::timeout(DISCARD_TIME, read).await {
-                lease.release();
+            let read = tokio::time::timeout(DISCARD_TIME, read).await;
+            // Before the slot is given to the next, who may need the connection.
+            match read {
+                Ok(Some(())) => lease.release(),
+                Ok(None) | Err(_) => drop(lease),
             }
+            place.ended(Outcome::Completed);
         });
     }
 

@@ -125,6 +125,11 @@ impl Place {
         self.status.is_some_and(|status| status.is_server_error())
     }
 
+    /// Nothing that is still to come of the answer changes what it says of the endpoint.
+    pub(super) fn is_judged(&mut self) {
+        self.tell_breaker(Outcome::Completed, clock::now());
+    }
+
     /// It has ended so; only the first time counts.
     pub(super) fn ended(&mut self, outcome: Outcome) {
         self.ended_unread(outcome, Duration::ZERO);

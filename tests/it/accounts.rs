@@ -4,9 +4,10 @@ use std::time::{Duration, SystemTime};
 
 use http::Response;
 
+use crate::agent::body_in_hand;
 use crate::client::admin;
 use crate::lab::{Lab, full};
-use crate::stage::{Stage, answer, config, get, refused, retry_after, send, until_metric};
+use crate::stage::{Stage, answer, config, get, refused, retry_after, send, signed, until_metric, until_running};
 
 async fn retrying(stage: &Stage, retry: &str, keys: &str) -> Lab {
     let route = format!("{{ name: all, pool: agents, retry: {{ base_delay: 1ms, jitter: none{retry} }} }}");
@@ -89,4 +90,21 @@ async fn without_a_queue_the_advice_is_what_was_measured() {
     assert!((3..=4).contains(&retry_after(&full)), "{full:?}");
     asked.answer(200);
     assert_eq!(answer(client).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_is_thrown_away_keeps_its_slot_to_the_end() {
+    let mut stage = Stage::start(&["a"]).await;
+    let lab = retrying(&stage, "", ", max_connections: 1, queue: 5").await;
+    let client = send(&lab, "/");
+    let asked = stage.next().await;
+    let (say, body) = body_in_hand();
+    say.send("wait").unwrap();
+    asked.respond(Response::builder().status(503).body(body).unwrap());
+    until_metric(&lab, "tidegate_queue_queued_total{pool=\"agents\"}", 1).await;
+    assert!(stage.is_quiet(), "it has one slot");
+    drop(say);
+    stage.next().await.respond(signed("a", 200));
+    assert_eq!(answer(client).await.status(), 200);
+    until_running(&lab, "all", 0).await;
 }
