@@ -16,7 +16,6 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
 use super::replay::{Reader, Replay, Room};
-use crate::kit::clock::{self, Tick};
 use crate::model::Reason;
 
 /// Why a body was cut. As an error of a body it makes hyper cut the message too, so that it never looks complete.
@@ -38,7 +37,7 @@ pub struct Progress {
     cut: Cell<Option<Reason>>,
     moved: Cell<Option<Instant>>,
     /// Since when the client is waited for.
-    asked: Cell<Option<Tick>>,
+    asked: Cell<Option<Instant>>,
     /// How long it was waited for before.
     waited: Cell<Duration>,
 }
@@ -60,25 +59,25 @@ impl Progress {
     }
 
     /// Returns how long the client was waited for so far, over all attempts.
-    pub fn waited(&self, now: Tick) -> Duration {
-        self.waited.get() + self.asked.get().map_or(Duration::ZERO, |asked| now.since(asked))
+    pub fn waited(&self, now: Instant) -> Duration {
+        self.waited.get() + self.asked.get().map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked))
     }
 
     /// An attempt begins: it is nobody's turn but the endpoint's until the body is asked for more than is here.
-    pub fn begin(&self, now: Tick) {
+    pub fn begin(&self, now: Instant) {
         self.waited.set(self.waited(now));
         self.asked.set(None);
     }
 
     fn ask(&self) {
         if !self.is_awaited() {
-            self.asked.set(Some(clock::now()));
+            self.asked.set(Some(Instant::now()));
         }
     }
 
     fn answer(&self) {
         if self.is_awaited() {
-            self.begin(clock::now());
+            self.begin(Instant::now());
         }
     }
 }
@@ -331,11 +330,11 @@ mod tests {
             match step {
                 0 | 3 => progress.ask(),
                 1 => progress.answer(),
-                4 => progress.begin(clock::now()),
+                4 => progress.begin(Instant::now()),
                 _ => {}
             }
             tokio::time::advance(LIMIT).await;
-            waited.push((progress.is_awaited(), progress.waited(clock::now())));
+            waited.push((progress.is_awaited(), progress.waited(Instant::now())));
         }
         let expected = [(true, 1), (false, 1), (false, 1), (true, 2), (false, 2)];
         assert_eq!(waited, expected.map(|(awaited, times)| (awaited, LIMIT * times)));

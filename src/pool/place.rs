@@ -95,7 +95,7 @@ impl Place {
     /// The attempt begins, and sends the body that `upload` tells of.
     pub(super) fn sends(&mut self, upload: Option<Rc<Progress>>) {
         if let Some(progress) = &upload {
-            let now = clock::now();
+            let now = Instant::now();
             progress.begin(now);
             self.before = progress.waited(now);
         }
@@ -167,7 +167,7 @@ impl Place {
         if upload.is_some_and(|upload| upload.is_awaited()) {
             return false;
         }
-        let clients = upload.map_or(Duration::ZERO, |upload| upload.waited(now).saturating_sub(self.before)) + unread;
+        let clients = upload.map_or(Duration::ZERO, |upload| upload.waited(Instant::now()).saturating_sub(self.before)) + unread;
         now.since(started).saturating_sub(clients) * 2 >= now.since(began)
     }
 
