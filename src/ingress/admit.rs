@@ -5,7 +5,7 @@ use hyper::body::Incoming;
 
 use super::connection::Client;
 use super::view::{RouteView, View};
-use crate::kit::clock::Tick;
+use crate::kit::clock::{self, Tick};
 use crate::kit::gcra::Decision;
 use crate::message::rate_limit::{self, RATE_LIMIT, RATE_LIMIT_POLICY};
 use crate::model::{Failure, RateKey, Reason};
@@ -56,8 +56,9 @@ pub(super) fn rate(
 /// # Errors
 /// When a limit is so near that the request is not important enough.
 pub(super) fn pressure(view: &View, route: &RouteView) -> Result<Permit, Turned> {
-    view.pressure.enter(route.model.policies.priority).ok_or_else(|| Turned {
-        failure: Failure { retry_after: Some(view.pressure.retry_after()), ..Reason::Overloaded.into() },
+    let priority = route.model.policies.priority;
+    view.pressure.enter(priority).ok_or_else(|| Turned {
+        failure: Failure { retry_after: Some(view.pressure.retry_after(priority, clock::now())), ..Reason::Overloaded.into() },
         detail: "the process is near one of its limits, and more important requests come first",
         fields: Fields::new(),
     })

@@ -36,6 +36,10 @@ pub struct Progress {
     bytes: Cell<u64>,
     cut: Cell<Option<Reason>>,
     moved: Cell<Option<Instant>>,
+    /// Since when the client is waited for.
+    asked: Cell<Option<Instant>>,
+    /// How long it was waited for before.
+    waited: Cell<Duration>,
 }
 
 impl Progress {
@@ -47,6 +51,34 @@ impl Progress {
     /// Returns why the body was cut, when it was.
     pub fn cut(&self) -> Option<Reason> {
         self.cut.get()
+    }
+
+    /// Tells whether it is the client's turn: the endpoint has taken all that came, and asks for more.
+    pub fn is_awaited(&self) -> bool {
+        self.asked.get().is_some()
+    }
+
+    /// Returns how long the client was waited for so far, over all attempts.
+    pub fn waited(&self, now: Instant) -> Duration {
+        self.waited.get() + self.asked.get().map_or(Duration::ZERO, |asked| now.saturating_duration_since(asked))
+    }
+
+    /// An attempt begins: it is nobody's turn but the endpoint's until the body is asked for more than is here.
+    pub fn begin(&self, now: Instant) {
+        self.waited.set(self.waited(now));
+        self.asked.set(None);
+    }
+
+    fn ask(&self) {
+        if !self.is_awaited() {
+            self.asked.set(Some(Instant::now()));
+        }
+    }
+
+    fn answer(&self) {
+        if self.is_awaited() {
+            self.begin(Instant::now());
+        }
     }
 }
 
@@ -229,7 +261,12 @@ impl ClientBody {
             // A reader that comes after the cut must not take it for the end.
             return Poll::Ready(self.progress.cut.get().map(|reason| Err(Cut(reason))));
         };
-        match Pin::new(inner).poll_frame(cx) {
+        let polled = Pin::new(inner).poll_frame(cx);
+        match &polled {
+            Poll::Pending => self.progress.ask(),
+            Poll::Ready(_) => self.progress.answer(),
+        }
+        match polled {
             Poll::Ready(Some(Ok(frame))) => {
                 self.idle.moved();
                 Poll::Ready(Some(self.count(&frame).map(|()| frame)))
@@ -283,6 +320,24 @@ mod tests {
         };
         tokio::join!(poll_fn(|cx| silent.poll_expired(cx)), speak);
         assert_eq!(begun.elapsed(), LIMIT * 3);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_client_is_waited_for_while_it_is_asked_and_no_attempt_takes_over_the_turn_of_the_one_before() {
+        let progress = Progress::default();
+        let mut waited = Vec::new();
+        for step in 0..5 {
+            match step {
+                0 | 3 => progress.ask(),
+                1 => progress.answer(),
+                4 => progress.begin(Instant::now()),
+                _ => {}
+            }
+            tokio::time::advance(LIMIT).await;
+            waited.push((progress.is_awaited(), progress.waited(Instant::now())));
+        }
+        let expected = [(true, 1), (false, 1), (false, 1), (true, 2), (false, 2)];
+        assert_eq!(waited, expected.map(|(awaited, times)| (awaited, LIMIT * times)));
     }
 
     #[tokio::test(start_paused = true)]

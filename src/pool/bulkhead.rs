@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use tokio::time::Instant;
 use tower::{Layer, Service};
 
 use super::call::{Answer, Answering, Call, Denied, Reply};
@@ -80,14 +81,15 @@ where
     }
 
     fn call(&mut self, mut call: Box<Call>) -> Self::Future {
+        let end = call.end.map(|(end, _)| end);
         if let Some(slot) = self.layer.shared.try_enter() {
-            return BulkheadFuture::Inside(self.inner.call(call), Some(slot));
+            return BulkheadFuture::Inside(self.inner.call(call), Entered { slot: Some(slot), end });
         }
         let Self { mut inner, layer } = self.clone();
         BulkheadFuture::Waiting(Box::pin(async move {
-            let slot = layer.wait(&call).await?;
+            let mut entered = Entered { slot: Some(layer.wait(&call).await?), end };
             call.at = clock::now();
-            keep(inner.call(call).await, slot)
+            entered.keep(inner.call(call).await)
         }))
     }
 }
@@ -95,7 +97,7 @@ where
 /// Resolves to the response, which holds the slot.
 pub enum BulkheadFuture<F> {
     /// Has a slot.
-    Inside(F, Option<Slot>),
+    Inside(F, Entered),
     /// Waits for one.
     Waiting(Answering),
 }
@@ -105,22 +107,39 @@ impl<F: Future<Output = Answer> + Unpin> Future for BulkheadFuture<F> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.get_mut() {
-            Self::Inside(inner, slot) => {
+            Self::Inside(inner, entered) => {
                 let result = std::task::ready!(Pin::new(inner).poll(cx));
-                Poll::Ready(match slot.take() {
-                    Some(slot) => keep(result, slot),
-                    None => result,
-                })
+                Poll::Ready(entered.keep(result))
             }
             Self::Waiting(inner) => inner.as_mut().poll(cx),
         }
     }
 }
 
-fn keep(mut result: Answer, slot: Slot) -> Answer {
-    match &mut result {
-        Ok(reply) => reply.response.body_mut().hold(slot),
-        Err(_) => slot.failed(),
+/// A slot until there is an answer that holds it; dropped before, the client has left, or the time allowed is over, which is a failure.
+pub struct Entered {
+    slot: Option<Slot>,
+    /// When the time allowed is over.
+    end: Option<Instant>,
+}
+
+impl Entered {
+    fn keep(&mut self, mut result: Answer) -> Answer {
+        match (&mut result, self.slot.take()) {
+            (Ok(reply), Some(slot)) => reply.response.body_mut().hold(slot),
+            (Err(_), Some(slot)) => slot.failed(),
+            (_, None) => {}
+        }
+        result
     }
-    result
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.end.is_some_and(|end| end <= Instant::now())
+            && let Some(slot) = self.slot.take()
+        {
+            slot.failed();
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use http::header::HOST;
 use http::{HeaderMap, Response, StatusCode};
@@ -21,7 +21,7 @@ use super::place::Place;
 use super::retry::asked;
 use crate::endpoint::{Attempt, LoadReport};
 use crate::kit::clock::{self, Tick};
-use crate::message::body::{Progress, Upload};
+use crate::message::body::Upload;
 use crate::message::load_report::{self, LOAD_REPORT};
 use crate::message::present::Present;
 use crate::model::{Outcome, Reason, Route, RouteTimeouts};
@@ -62,9 +62,9 @@ impl Service<Box<Call>> for Dispatch {
         if let Some(host) = &member.host {
             request.headers_mut().insert(HOST, host.clone());
         }
-        let upload = request.body().progress();
+        place.sends(request.body().progress());
         let exchange = member.connections.exchange(request, self.timeouts.first_byte);
-        let sent = Sent { place, member, upload, started, end, idle: self.timeouts.idle };
+        let sent = Sent { place, member, started, end, idle: self.timeouts.idle };
         Box::pin(Attempted { exchange, sent: Some(sent) })
     }
 }
@@ -82,7 +82,6 @@ pin_project! {
 struct Sent {
     place: Place,
     member: Rc<Member>,
-    upload: Option<Rc<Progress>>,
     started: Tick,
     end: Option<(Instant, Reason)>,
     idle: Option<Duration>,
@@ -102,7 +101,7 @@ type Exchanged = Result<Exchange<Upload>, SendFailure>;
 
 impl Sent {
     fn end(self, exchanged: Exchanged) -> Answer {
-        let Self { mut place, member, upload, started, end, idle } = self;
+        let Self { mut place, member, started, end, idle } = self;
         match exchanged {
             Ok(exchange) => {
                 let now = clock::now();
@@ -112,7 +111,7 @@ impl Sent {
                 if let Some(attempt) = place.attempt() {
                     learn(attempt, head.status, &head.headers, present, now);
                 }
-                let held = Held { lease: exchange.lease, place, upload, slot: None };
+                let held = Held { lease: exchange.lease, place, slot: None };
                 let body = if head.status == StatusCode::SWITCHING_PROTOCOLS {
                     Download::switched(incoming, held)
                 } else {
@@ -123,7 +122,7 @@ impl Sent {
             }
             Err(failure) => {
                 // A broken upload looks like a failing endpoint from here: the body knows better.
-                let reason = upload.and_then(|progress| progress.cut()).unwrap_or(failure.reason);
+                let reason = place.upload().and_then(|progress| progress.cut()).unwrap_or(failure.reason);
                 place.ended(Outcome::Failed(reason));
                 let detail = Cow::Owned(format!("endpoint {}: {}", member.endpoint.spec.id, failure.detail));
                 Err(Box::new(Denied {
@@ -153,7 +152,7 @@ fn learn(attempt: &Attempt, status: StatusCode, headers: &HeaderMap, present: Pr
         attempt.report(report, now);
     }
     if status == StatusCode::TOO_MANY_REQUESTS
-        && let Some(wait) = asked(headers)
+        && let Some(wait) = asked(headers, SystemTime::now)
     {
         attempt.park(wait, now);
     }

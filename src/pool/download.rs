@@ -5,7 +5,6 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,7 +14,8 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 
-use crate::message::body::{Cut, IdleTimer, Progress, Upload};
+use crate::kit::clock::{self, Tick};
+use crate::message::body::{Cut, IdleTimer, Upload};
 use crate::model::{Outcome, Reason};
 use crate::resilience::bulkhead::Slot;
 use crate::upstream::{self, Lease};
@@ -36,8 +36,36 @@ pub(super) struct Held {
     pub(super) place: Place,
     /// The bulkhead's.
     pub(super) slot: Option<Slot>,
-    /// How the request's body moves, when there is one.
-    pub(super) upload: Option<Rc<Progress>>,
+}
+
+/// When the response ends at the latest, and whose turn it is until then.
+#[derive(Debug)]
+struct End {
+    sleep: Pin<Box<Sleep>>,
+    reason: Reason,
+    /// Since when the client has not asked for more; `None` while the endpoint is asked.
+    passed: Option<Tick>,
+    /// How long it had not asked before.
+    unread: Duration,
+}
+
+impl End {
+    fn new(end: Instant, reason: Reason) -> Self {
+        let sleep = Box::pin(tokio::time::sleep_until(end));
+        Self { sleep, reason, passed: Some(clock::now()), unread: Duration::ZERO }
+    }
+
+    /// The client asks.
+    fn asked(&mut self) {
+        if let Some(passed) = self.passed.take() {
+            self.unread += clock::now().since(passed);
+        }
+    }
+
+    /// The client has got something, and may take its time.
+    fn passed(&mut self) {
+        self.passed = Some(clock::now());
+    }
 }
 
 /// An endpoint's response body.
@@ -49,7 +77,7 @@ pub struct Download {
     /// Whether its status says that the endpoint failed.
     is_failure: bool,
     idle: IdleTimer,
-    end: Option<(Pin<Box<Sleep>>, Reason)>,
+    end: Option<End>,
     /// An injected fault.
     slow: Option<Box<Slow>>,
 }
@@ -57,8 +85,8 @@ pub struct Download {
 impl Download {
     /// Boxed, because it is moved with the response many times.
     pub(super) fn new(incoming: Incoming, held: Held, idle: Option<Duration>, end: Option<(Instant, Reason)>) -> Box<Self> {
-        let end = end.map(|(end, reason)| (Box::pin(tokio::time::sleep_until(end)), reason));
-        let idle = IdleTimer::new(idle, held.upload.clone());
+        let end = end.map(|(end, reason)| End::new(end, reason));
+        let idle = IdleTimer::new(idle, held.place.upload().cloned());
         let is_failure = held.place.is_failure();
         let mut body = Box::new(Self { incoming, held: Some(held), over: false, is_failure, idle, end, slow: None });
         // Nobody polls a body that has ended already.
@@ -104,9 +132,13 @@ impl Download {
 
     /// Ends an answer that nobody will see, such as one that is tried again: the endpoint has answered, whatever is still to come.
     ///
-    /// A short rest is read, so that the connection can serve again.
+    /// A short rest is read, so that the connection can serve again; as long as the endpoint sends, its slot is not free.
     pub fn discard(mut self: Box<Self>) {
-        let Some(lease) = self.end_attempt(Outcome::Completed) else { return };
+        let Some(Held { lease, mut place, slot }) = self.held.take() else { return };
+        if let Some(slot) = slot {
+            end_slot(slot, Outcome::Completed, self.is_failure);
+        }
+        place.is_judged();
         tokio::task::spawn_local(async move {
             let mut left = DISCARDED;
             let read = async {
@@ -115,9 +147,13 @@ impl Download {
                 }
                 Some(())
             };
-            if let Ok(Some(())) = tokio::time::timeout(DISCARD_TIME, read).await {
-                lease.release();
+            let read = tokio::time::timeout(DISCARD_TIME, read).await;
+            // Before the slot is given to the next, who may need the connection.
+            match read {
+                Ok(Some(())) => lease.release(),
+                Ok(None) | Err(_) => drop(lease),
             }
+            place.ended(Outcome::Completed);
         });
     }
 
@@ -144,6 +180,9 @@ impl Download {
     }
 
     fn cut(&mut self, reason: Reason) -> Cut {
+        if let (Some(end), Some(held)) = (&self.end, &mut self.held) {
+            held.place.ended_unread(Outcome::Truncated(reason), end.unread);
+        }
         self.end_attempt(Outcome::Truncated(reason));
         Cut(reason)
     }
@@ -167,7 +206,7 @@ impl Download {
             }
             Poll::Ready(Some(Err(error))) => {
                 // A broken upload ends the exchange, and looks like an endpoint that broke off.
-                let upload = this.held.as_ref().and_then(|held| held.upload.as_ref()?.cut());
+                let upload = this.held.as_ref().and_then(|held| held.place.upload()?.cut());
                 Poll::Ready(Some(Err(this.cut(upload.unwrap_or_else(|| upstream::body_reason(&error))))))
             }
             Poll::Pending if this.held.is_none() => Poll::Pending,
@@ -188,10 +227,22 @@ impl Download {
         slow.poll_part(cx).map(|part| Some(Ok(Frame::data(part))))
     }
 
+    /// Polls the next frame, unless the time is over.
+    fn poll_within(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
+        // First: an endpoint that always has a frame ready must not outlast its time.
+        if let Poll::Ready(reason) = self.poll_end(cx) {
+            return Poll::Ready(Some(Err(self.cut(reason))));
+        }
+        let Some(mut slow) = self.slow.take() else { return self.poll_next(cx) };
+        let polled = self.poll_slowly(&mut slow, cx);
+        self.slow = Some(slow);
+        polled
+    }
+
     fn poll_end(&mut self, cx: &mut Context<'_>) -> Poll<Reason> {
         let is_held_back = self.holds_back();
         match &mut self.end {
-            Some((sleep, reason)) if self.held.is_some() || is_held_back => sleep.as_mut().poll(cx).map(|()| *reason),
+            Some(end) if self.held.is_some() || is_held_back => end.sleep.as_mut().poll(cx).map(|()| end.reason),
             _ => Poll::Pending,
         }
     }
@@ -211,13 +262,15 @@ impl Body for Download {
 
     fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Cut>>> {
         let this = &mut *self;
-        // First: an endpoint that always has a frame ready must not outlast its time.
-        if let Poll::Ready(reason) = this.poll_end(cx) {
-            return Poll::Ready(Some(Err(this.cut(reason))));
+        if let Some(end) = &mut this.end {
+            end.asked();
         }
-        let Some(mut slow) = this.slow.take() else { return this.poll_next(cx) };
-        let polled = this.poll_slowly(&mut slow, cx);
-        this.slow = Some(slow);
+        let polled = this.poll_within(cx);
+        if polled.is_ready()
+            && let Some(end) = &mut this.end
+        {
+            end.passed();
+        }
         polled
     }
 

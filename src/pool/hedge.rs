@@ -67,13 +67,13 @@ where
         let begun = clock::now();
         self.layer.shared.note_request(begun);
         let delay = self.layer.shared.delay(begun).filter(|_| is_idempotent(call.request.method()) && !call.switches());
+        let trying = delay.map(|_| call.watch());
         let spare = delay.map(|delay| {
             let spare = Spare::of(&mut call, BODY, &self.layer.memory);
-            let trying = call.watch();
             let timer = Box::pin(tokio::time::sleep(delay));
-            Box::new(Second { spare, terms: call.terms(), trying, timer })
+            Box::new(Second { spare, terms: call.terms(), timer })
         });
-        HedgeFuture { service: self.clone(), begun, first: Some(self.inner.call(call)), second: None, failed: 0, spare }
+        HedgeFuture { service: self.clone(), begun, first: Some(self.inner.call(call)), second: None, trying, spare }
     }
 }
 
@@ -83,8 +83,8 @@ pub struct HedgeFuture<S: Service<Box<Call>>> {
     begun: Tick,
     first: Option<S::Future>,
     second: Option<S::Future>,
-    /// Attempts of the one that has failed.
-    failed: u32,
+    /// The attempts of both, when there may be a second.
+    trying: Option<Trying>,
     /// What a second attempt needs, until it is sent or given up.
     spare: Option<Box<Second>>,
 }
@@ -92,7 +92,6 @@ pub struct HedgeFuture<S: Service<Box<Call>>> {
 struct Second {
     spare: Spare,
     terms: Terms,
-    trying: Trying,
     timer: Pin<Box<Sleep>>,
 }
 
@@ -100,6 +99,11 @@ impl<S> HedgeFuture<S>
 where
     S: Service<Box<Call>, Response = Box<Reply>, Error = Box<Denied>, Future: Unpin> + Clone + Unpin,
 {
+    /// Returns how many attempts were made in all, those included that have failed or still run beside the one that says `own`.
+    fn attempts(&self, own: u32) -> u32 {
+        self.trying.as_ref().map_or(own, |trying| trying.count())
+    }
+
     /// Sends the second attempt when the first has been slow for long enough.
     fn poll_second(&mut self, cx: &mut Context<'_>) {
         let Some(second) = &mut self.spare else { return };
@@ -108,7 +112,7 @@ where
         }
         let Some(second) = self.spare.take() else { return };
         // A request that has no endpoint yet would only wait twice.
-        let Some(slow) = second.trying.last() else { return };
+        let Some(slow) = self.trying.as_ref().and_then(|trying| trying.last()) else { return };
         if !second.spare.is_whole() || !self.service.layer.shared.spend(clock::now()) {
             return;
         }
@@ -135,22 +139,20 @@ where
         for result in [first, second].into_iter().flatten() {
             match result {
                 Ok(mut reply) => {
-                    let now = clock::now();
-                    this.service.layer.shared.record(now.since(this.begun), now);
-                    // The other one counts too, whether it has failed or still runs.
-                    let others = this.failed + u32::from(this.first.is_some() || this.second.is_some());
-                    reply.tries.attempts += others;
+                    // A failure that comes fast says nothing of how long a good answer takes.
+                    if !reply.response.status().is_server_error() {
+                        let now = clock::now();
+                        this.service.layer.shared.record(now.since(this.begun), now);
+                    }
+                    reply.tries.attempts = this.attempts(reply.tries.attempts);
                     return Poll::Ready(Ok(reply));
                 }
-                Err(denied) => {
-                    this.failed += denied.tries.attempts;
-                    last = Some(denied);
-                }
+                Err(denied) => last = Some(denied),
             }
         }
         match last {
             Some(mut denied) if this.first.is_none() && this.second.is_none() => {
-                denied.tries.attempts = this.failed;
+                denied.tries.attempts = this.attempts(denied.tries.attempts);
                 Poll::Ready(Err(denied))
             }
             // The other one may still answer.

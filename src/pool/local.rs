@@ -117,9 +117,48 @@ impl Local {
         members.list.get(index).cloned().ok_or(NoPick::Unavailable)
     }
 
-    /// Tells whether a call would have to wait: always when endpoints could serve it, as others wait already.
+    /// Returns why a call has to wait while others wait already.
     pub(super) fn crowded(&self, route: &[Box<str>], call: &Call) -> NoPick {
-        self.members.borrow().required(route, &call.required).err().unwrap_or(NoPick::Full)
+        let serves = self.members.borrow().required(route, &call.required).map(|required| self.serves(required));
+        serves.map_or_else(|reason| reason, |serves| if serves { NoPick::Full } else { NoPick::Unavailable })
+    }
+
+    /// Returns why no endpoint is available that suits a call, free or not; `None` when there is one.
+    pub(super) fn lack(&self, route: &[Box<str>], call: &Call) -> Option<NoPick> {
+        let members = self.members.borrow();
+        if members.list.is_empty() {
+            return Some(NoPick::Empty);
+        }
+        match members.required(route, &call.required) {
+            Ok(required) => (!self.serves(required)).then_some(NoPick::Unavailable),
+            Err(reason) => Some(reason),
+        }
+    }
+
+    /// Tells whether an endpoint that offers what is required is available, free or not.
+    fn serves(&self, required: Mask) -> bool {
+        if required.is_empty() {
+            return self.available_share() > 0.0;
+        }
+        self.members.borrow().list.iter().any(|member| member.suits(required) && member.endpoint.is_eligible())
+    }
+
+    /// Returns how many slots in a second become free for a call, by Little's law: what is in flight over the mean response time ("A Proof for the
+    /// Queuing Formula: L = λW", Little, Operations Research 1961); `None` while nothing is measured.
+    pub(super) fn pace(&self, route: &[Box<str>], call: &Call) -> Option<f64> {
+        let members = self.members.borrow();
+        let required = members.required(route, &call.required).ok()?;
+        let suited = members.list.iter().filter(|member| member.suits(required) && member.endpoint.is_eligible());
+        let ends = suited.filter_map(|member| {
+            let vitals = member.endpoint.vitals();
+            vitals.mean_response_time().map(|time| f64::from(vitals.in_flight()) / time.max(1e-6))
+        });
+        Some(ends.sum()).filter(|&ends: &f64| ends > 0.0)
+    }
+
+    /// Tells whether an autoscaler sizes the pool: replicas may come at any time.
+    pub(super) fn is_sized(&self) -> bool {
+        self.model.borrow().autoscale.is_some()
     }
 
     /// Returns the member of an endpoint, unless this worker has not heard of it yet.
@@ -129,11 +168,33 @@ impl Local {
         members.list.get(index).filter(|member| member.endpoint.serial() == endpoint.serial()).cloned()
     }
 
-    /// Returns when the first breaker that alone keeps its endpoint away lets a probe through; `None` when there is none.
-    pub(super) fn breakers_open_for(&self, now: Tick) -> Option<Duration> {
+    /// Returns when the first breaker that alone keeps an endpoint away from a call lets a probe through; `None` when there is none.
+    pub(super) fn breakers_open_for(&self, route: &[Box<str>], call: &Call, now: Tick) -> Option<Duration> {
         let members = self.members.borrow();
+        let required = members.required(route, &call.required).ok()?;
         let only_breaker = |member: &Rc<Member>| member.endpoint.state.availability().causes().eq([Cause::Breaker]);
-        members.list.iter().filter(|member| only_breaker(member)).filter_map(|member| member.breaker.opens_in(now)).min()
+        let waits = members.list.iter().filter(|member| member.suits(required) && only_breaker(member));
+        waits.filter_map(|member| member.breaker.opens_in(now)).min()
+    }
+
+    /// Returns for how long open breakers certainly keep everybody away from a call; `None` when somebody may come back at any time.
+    pub(super) fn surely_open_for(&self, route: &[Box<str>], call: &Call, now: Tick) -> Option<Duration> {
+        if self.is_sized() {
+            return None;
+        }
+        let members = self.members.borrow();
+        let required = members.required(route, &call.required).ok()?;
+        let mut soonest = None;
+        for member in members.list.iter().filter(|member| member.suits(required)) {
+            let has = |cause| member.endpoint.state.availability().has(cause);
+            if has(Cause::Admin) || has(Cause::Leaving) || member.endpoint.weight().is_zero() {
+                continue;
+            }
+            // Whatever else keeps it away may end at any time, but not before its breaker.
+            let wait = member.breaker.opens_in(now)?;
+            soonest = Some(soonest.map_or(wait, |known: Duration| known.min(wait)));
+        }
+        soonest
     }
 
     /// Returns the share of the pool's weight that is available, from 0 to 1.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use http::HeaderValue;
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Mask};
 use crate::message::body::Upload;
 use crate::model::{HostHeader, Id};
 use crate::resilience::breaker::Breaker;
@@ -30,6 +30,11 @@ pub struct Member {
 }
 
 impl Member {
+    /// Tells whether it offers what is required.
+    pub(super) fn suits(&self, required: Mask) -> bool {
+        self.endpoint.mask().offers(required)
+    }
+
     /// What the pool sends as `Host` to `endpoint`; `None` keeps the client's.
     pub(super) fn host_for(endpoint: &Endpoint, setting: &HostHeader) -> Option<HeaderValue> {
         match setting {

@@ -1,6 +1,7 @@
 //! An attempt's place: the slot it has taken, the breaker's pass, and whom to tell how it ended.
 
 use std::rc::Rc;
+use std::time::Duration;
 
 use http::StatusCode;
 use tokio::time::Instant;
@@ -8,6 +9,7 @@ use tokio::time::Instant;
 use super::Member;
 use crate::endpoint::Attempt;
 use crate::kit::clock::{self, Tick};
+use crate::message::body::Progress;
 use crate::model::{Outcome, Reason};
 use crate::resilience::breaker::{Pass, Verdict};
 use crate::resilience::queue::Grant;
@@ -19,11 +21,16 @@ use crate::resilience::queue::Grant;
 pub(super) struct Place {
     member: Rc<Member>,
     running: Option<Attempt>,
-    /// Owed to the breaker until it has been told.
     pass: Option<Pass>,
+    /// Whether the breaker was told how it ended; it is owed that.
+    is_told: bool,
     status: Option<StatusCode>,
     /// An end that comes by itself, and when its call came.
     end: Option<(Instant, Reason, Tick)>,
+    /// How the request's body moves, when there is one.
+    upload: Option<Rc<Progress>>,
+    /// How long the client was waited for before this attempt.
+    before: Duration,
 }
 
 impl Place {
@@ -59,7 +66,16 @@ impl Place {
     }
 
     fn new(member: &Rc<Member>, attempt: Attempt, pass: Option<Pass>) -> Self {
-        Self { member: member.clone(), running: Some(attempt), pass, status: None, end: None }
+        Self {
+            member: member.clone(),
+            running: Some(attempt),
+            pass,
+            is_told: false,
+            status: None,
+            end: None,
+            upload: None,
+            before: Duration::ZERO,
+        }
     }
 
     pub(super) const fn member(&self) -> &Rc<Member> {
@@ -74,6 +90,21 @@ impl Place {
     /// An end that comes by itself makes it a failure for that reason; `came` is when its call came.
     pub(super) fn end_by(&mut self, end: Option<(Instant, Reason)>, came: Tick) {
         self.end = end.map(|(end, reason)| (end, reason, came));
+    }
+
+    /// The attempt begins, and sends the body that `upload` tells of.
+    pub(super) fn sends(&mut self, upload: Option<Rc<Progress>>) {
+        if let Some(progress) = &upload {
+            let now = Instant::now();
+            progress.begin(now);
+            self.before = progress.waited(now);
+        }
+        self.upload = upload;
+    }
+
+    /// Returns how the request's body moves, when there is one.
+    pub(super) const fn upload(&self) -> Option<&Rc<Progress>> {
+        self.upload.as_ref()
     }
 
     /// The head of an answer is here.
@@ -94,32 +125,55 @@ impl Place {
         self.status.is_some_and(|status| status.is_server_error())
     }
 
+    /// Nothing that is still to come of the answer changes what it says of the endpoint.
+    pub(super) fn is_judged(&mut self) {
+        self.tell_breaker(Outcome::Completed, clock::now());
+    }
+
     /// It has ended so; only the first time counts.
     pub(super) fn ended(&mut self, outcome: Outcome) {
+        self.ended_unread(outcome, Duration::ZERO);
+    }
+
+    /// It has ended so, and for so long the client did not ask for more of the answer; only the first time counts.
+    pub(super) fn ended_unread(&mut self, outcome: Outcome, unread: Duration) {
         let Some(attempt) = self.running.take() else { return };
         let now = clock::now();
         let member = self.member.clone();
         member.counters.ended(outcome, now.since(attempt.started()));
-        let told = if self.is_to_blame(outcome, attempt.started(), now) { outcome } else { Outcome::Aborted };
+        let told = if self.is_to_blame(outcome, attempt.started(), unread, now) { outcome } else { Outcome::Aborted };
         attempt.finish(told, now);
-        self.tell_breaker(told, now);
+        match (self.pass, told) {
+            (Some(probe), Outcome::Truncated(reason)) if self.is_told => member.breaker.disprove(probe, reason, now),
+            _ => self.tell_breaker(told, now),
+        }
         // Last: whoever waits shall find the slot free and the breaker's mind made up.
         member.queue.freed(&member.endpoint, now);
     }
 
-    /// The total time of a request is over whoever has used it up: it speaks against the endpoint only when most of it was spent waiting for
-    /// its answer, and not in a queue, for another endpoint, or for a client that reads slowly.
-    fn is_to_blame(&self, outcome: Outcome, started: Tick, now: Tick) -> bool {
-        match (outcome, self.end) {
-            (Outcome::Failed(Reason::TotalTimeout) | Outcome::Truncated(Reason::TotalTimeout), Some((.., came))) => {
-                self.status.is_none() && now.since(started) * 2 >= now.since(came)
-            }
-            _ => true,
+    /// Time is over whoever has used it up: it speaks against the endpoint only when most of it was spent waiting for the endpoint, and not
+    /// in a queue, for another endpoint, or for a client that sends or reads slowly.
+    fn is_to_blame(&self, outcome: Outcome, started: Tick, unread: Duration, now: Tick) -> bool {
+        let (Outcome::Failed(reason) | Outcome::Truncated(reason)) = outcome else { return true };
+        let began = match (reason, self.end) {
+            // An answer that began in time may be as long as it likes.
+            (Reason::TotalTimeout, _) if self.status.is_some() => return false,
+            (Reason::TotalTimeout, Some((.., came))) => came,
+            (Reason::AttemptTimeout, _) => started,
+            (Reason::IdleTimeout, _) => now,
+            _ => return true,
+        };
+        let upload = self.upload.as_ref();
+        if upload.is_some_and(|upload| upload.is_awaited()) {
+            return false;
         }
+        let clients = upload.map_or(Duration::ZERO, |upload| upload.waited(Instant::now()).saturating_sub(self.before)) + unread;
+        now.since(started).saturating_sub(clients) * 2 >= now.since(began)
     }
 
     fn tell_breaker(&mut self, outcome: Outcome, now: Tick) {
-        if let Some(pass) = self.pass.take() {
+        if let Some(pass) = self.pass.filter(|_| !self.is_told) {
+            self.is_told = true;
             let breaker = &self.member.breaker;
             breaker.end(pass, breaker.verdict(outcome, self.status.map(|status| status.as_u16())), now);
         }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use fastrand::Rng;
 use http::HeaderMap;
@@ -173,7 +173,7 @@ where
                     let result = std::task::ready!(Pin::new(inner).poll(cx));
                     let event = event_of(&result);
                     running.stale = result.as_ref().is_err_and(|denied| denied.stale);
-                    let asked = || result.as_ref().ok().and_then(|reply| asked(reply.response.headers()));
+                    let asked = || result.as_ref().ok().and_then(|reply| asked(reply.response.headers(), SystemTime::now));
                     let next = running.next(event, asked, &this.service.policy);
                     match next {
                         Ok(delay) => {
@@ -182,7 +182,8 @@ where
                         }
                         Err(skipped) => {
                             let attempts = running.attempts;
-                            this.service.policy.tally.note(attempts, result.is_ok(), skipped);
+                            let is_good = result.as_ref().is_ok_and(|reply| !reply.response.status().is_server_error());
+                            this.service.policy.tally.note(attempts, is_good, skipped);
                             let Some(running) = this.running.take() else { return Poll::Pending };
                             let result = tell_the_attempt(result, running.last);
                             return Poll::Ready(with_tries(result, attempts, skipped));
@@ -234,10 +235,14 @@ fn with_tries(result: Answer, attempts: u32, skipped: Option<Skip>) -> Answer {
     }
 }
 
-/// Reads `Retry-After` in seconds; a date is for caches and clocks that agree.
-pub(super) fn asked(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+/// Reads `Retry-After`, in seconds or as a date (RFC 9110 section 10.2.3); for a date, `now` is asked for the time. A date that has passed asks
+/// for no wait.
+pub(super) fn asked(headers: &HeaderMap, now: impl FnOnce() -> SystemTime) -> Option<Duration> {
+    let field = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    match field.parse() {
+        Ok(seconds) => Some(Duration::from_secs(seconds)),
+        Err(_) => Some(httpdate::parse_http_date(field).ok()?.duration_since(now()).unwrap_or_default()),
+    }
 }
 
 #[cfg(test)]

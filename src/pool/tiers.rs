@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use futures_util::future::select_all;
+
 use super::Local;
 use crate::model::{HashKey, Route, Strategy};
 use crate::resilience::failover::{MAX_TIERS, choose, shares};
@@ -30,22 +32,58 @@ impl Tiers {
         self.pools.iter().find_map(asks)
     }
 
-    /// Returns the pools in the order in which a request tries them: the one that its share of the traffic belongs to, then the others.
-    ///
-    /// A request with a key always has the same point, so that its session moves only when the shares do.
-    pub(super) fn order(&self, key: Option<u64>) -> impl Iterator<Item = &Rc<Local>> {
-        let chosen = if self.pools.len() > 1 { self.chosen(key) } else { 0 };
-        let others = (0..self.pools.len()).filter(move |&tier| tier != chosen);
-        std::iter::once(chosen).chain(others).filter_map(|tier| self.pools.get(tier))
+    /// Tells whether there is more than one.
+    pub(super) fn are_several(&self) -> bool {
+        self.pools.len() > 1
     }
 
-    fn chosen(&self, key: Option<u64>) -> usize {
+    /// Returns where between 0 and 1 a request stands, which with the shares decides on its tier.
+    ///
+    /// A request with a key always has the same point, so that its session moves only when the shares do.
+    pub(super) fn point(&self, key: Option<u64>) -> f64 {
+        match key {
+            _ if !self.are_several() => 0.0,
+            Some(key) => (key >> 11) as f64 / (1_u64 << 53) as f64,
+            None => fastrand::f64(),
+        }
+    }
+
+    /// Returns the tier that a request belongs to by the present shares.
+    pub(super) fn chosen(&self, point: f64) -> usize {
+        if !self.are_several() {
+            return 0;
+        }
         let mut available = [0.0; MAX_TIERS];
         for (share, pool) in available.iter_mut().zip(&self.pools) {
             *share = pool.available_share();
         }
         let available = &available[..self.pools.len().min(MAX_TIERS)];
-        let point = key.map_or_else(fastrand::f64, |key| (key >> 11) as f64 / (1_u64 << 53) as f64);
         choose(&shares(available, self.overprovisioning), point)
+    }
+
+    /// Returns the pools and their numbers in the order in which a request tries them: the one that its share of the traffic belongs to, then
+    /// the others.
+    pub(super) fn order(&self, point: f64) -> impl Iterator<Item = (usize, &Rc<Local>)> {
+        let chosen = self.chosen(point);
+        let others = (0..self.pools.len()).filter(move |&tier| tier != chosen);
+        std::iter::once(chosen).chain(others).filter_map(|tier| Some((tier, self.pools.get(tier)?)))
+    }
+
+    /// Returns the pools, the first one first.
+    pub(super) fn pools(&self) -> &[Rc<Local>] {
+        &self.pools
+    }
+
+    /// Waits until shares may have changed since this was called; for ever when there is one tier only.
+    pub(super) fn shifted(&self) -> impl Future<Output = ()> {
+        let several = if self.are_several() { &*self.pools } else { &[] };
+        // Made here and not when polled: from now on they miss nothing.
+        let shifts: Vec<_> = several.iter().map(|pool| Box::pin(pool.queue().shifted().notified())).collect();
+        async {
+            if shifts.is_empty() {
+                return std::future::pending().await;
+            }
+            select_all(shifts).await;
+        }
     }
 }

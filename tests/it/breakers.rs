@@ -1,8 +1,16 @@
 //! Circuit breakers from outside: when they open, whom they let probe, when they close, and who waits for that.
 
+use futures_util::StreamExt;
+use http::Method;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+
 use crate::agent::body_in_hand;
-use crate::lab::{Endpoint, Http1, Lab, request, soon};
-use crate::stage::{Asked, Client, Crowd, Stage, answer, config, get, list, refused, retry_after, send, signed, until_running};
+use crate::client::admin;
+use crate::lab::{Body, Endpoint, Http1, Lab, request, soon};
+use crate::stage::{
+    Asked, Client, Crowd, Stage, answer, config, get, list, refused, retry_after, send, signed, until_metric, until_running,
+};
 
 /// A proxy before the endpoints, without retries; with these keys of the breaker and of the pool.
 async fn guarded(stage: &Stage, breaker: &str, pool: &str) -> Lab {
@@ -251,4 +259,91 @@ async fn a_failing_endpoint_beside_good_ones_costs_the_clients_nothing() {
         assert_eq!((answer.status(), answer.field("x-name")), (200, "good"), "{answer:?}");
     }
     assert_eq!(crowd.total(), 5, "then its breaker is open");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nobody_waits_for_a_probe_that_comes_too_late() {
+    let mut stage = Stage::start(&["a"]).await;
+    let lab = guarded(&stage, "failure_threshold: 1", ", queue: 20").await;
+    open(&lab, &mut stage, 1).await;
+    let begun = std::time::Instant::now();
+    for _ in 0..3 {
+        let answer = get(&lab, "/").await;
+        refused(&answer, 503, "breaker_open");
+        // The minute of the default, less the jitter and what has passed; a wait would end after half a minute.
+        assert!((30..=60).contains(&retry_after(&answer)), "{answer:?}");
+    }
+    assert!(begun.elapsed().as_secs() < 20);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_while_the_breaker_opens_is_told_so_in_the_end() {
+    let mut stage = Stage::start(&["a"]).await;
+    let pools = format!(
+        "agents: {{ endpoints: {}, max_connections: 1, queue: {{ capacity: 5, timeout: 300ms }}, \
+         circuit_breaker: {{ failure_threshold: 1 }} }}",
+        stage.list()
+    );
+    let lab = Lab::start(&config("{ name: all, pool: agents, retry: off }", &pools)).await;
+    let first = send(&lab, "/");
+    let held = stage.next().await;
+    let waiting = send(&lab, "/waiting");
+    until_running(&lab, "all", 2).await;
+    held.answer(500);
+    assert_eq!(answer(first).await.status(), 500);
+    // One that comes now is told at once, although others wait.
+    for late in [get(&lab, "/").await, answer(waiting).await] {
+        refused(&late, 503, "breaker_open");
+        assert!((30..=60).contains(&retry_after(&late)), "{late:?}");
+    }
+    assert_eq!(stage.crowd("a").total(), 1);
+}
+
+/// A body that begins, and breaks off when that is said.
+fn body_to_cut() -> (tokio::sync::oneshot::Sender<()>, Body) {
+    let (cut, cutting) = tokio::sync::oneshot::channel();
+    let first = futures_util::stream::iter([Ok(Frame::data("begun".into()))]);
+    let end = futures_util::stream::once(cutting).map(|_| Err(std::io::Error::other("cut")));
+    (cut, BodyExt::boxed(StreamBody::new(first.chain(end))))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_that_breaks_off_was_no_good_probe() {
+    for threshold in [1, 2] {
+        let mut stage = Stage::start(&["a"]).await;
+        let breaker = format!("failure_threshold: 1, recovery_timeout: 1s, success_threshold: {threshold}");
+        let lab = guarded(&stage, &breaker, "").await;
+        let state = async || {
+            let page = admin(lab.admin(), Method::GET, "/api/v1/pools/agents/endpoints/a", "").await.json();
+            page["breaker"]["state"].as_str().expect("a state").to_owned()
+        };
+        open(&lab, &mut stage, 1).await;
+        let (asked, client) = probe(&lab, &mut stage).await;
+        let (cut, body) = body_to_cut();
+        asked.respond(http::Response::new(body));
+        // A good head lets the next one in.
+        let (second, other) = probe(&lab, &mut stage).await;
+        assert_ne!(state().await, "open");
+        cut.send(()).expect("the answer streams");
+        assert!(client.await.is_err(), "the client sees that it is cut");
+        assert_eq!(state().await, "open");
+        second.answer(200);
+        assert_eq!(answer(other).await.status(), 200);
+        assert_eq!(state().await, "open", "who came before says nothing");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_waits_in_vain_for_endpoints_that_are_down_is_told_so() {
+    let patient = crate::health::Patient::start("a").await;
+    let pools = format!(
+        "agents: {{ endpoints: {}, queue: {{ capacity: 5, timeout: 200ms }}, health: {{ http: {{}}, interval: 20ms }} }}",
+        list([("a", patient.endpoint.address)])
+    );
+    let lab = Lab::start(&config("{ name: all, pool: agents }", &pools)).await;
+    patient.is(crate::health::How::Ill);
+    until_metric(&lab, "tidegate_endpoint_available{pool=\"agents\",endpoint=\"a\"}", 0).await;
+    let late = get(&lab, "/").await;
+    refused(&late, 503, "no_available_endpoint");
+    assert!(retry_after(&late) >= 1, "{late:?}");
 }

@@ -144,3 +144,21 @@ async fn a_noisy_neighbour_is_limited_alone() {
         assert_eq!(answer(client).await.status(), 200);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_whose_time_is_over_has_failed_and_one_whose_client_left_was_aborted() {
+    let mut stage = Stage::start(&["x"]).await;
+    let route = "{ name: a, pool: agents, bulkhead: narrow, retry: off, timeouts: { total: 200ms } }";
+    let yaml = config(route, &format!("agents: {{ endpoints: {} }}", stage.list()));
+    let lab = Lab::start(&format!("{yaml}bulkheads: {{ narrow: {{ max_concurrent: 1, queue: 5 }} }}\n")).await;
+    refused(&get(&lab, "/").await, 504, "total_timeout");
+    stage.next().await.cancelled().await;
+    let leaving = send(&lab, "/");
+    let asked = stage.next().await;
+    leaving.abort();
+    asked.cancelled().await;
+    until_running(&lab, "a", 0).await;
+    let report = crate::client::admin(lab.admin(), http::Method::GET, "/api/v1/bulkheads/narrow", "").await.json();
+    let counts = ["admitted_total", "completed_total", "failed_total", "aborted_total"].map(|name| report[name].as_u64());
+    assert_eq!(counts, [Some(2), Some(0), Some(1), Some(1)], "{report}");
+}

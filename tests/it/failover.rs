@@ -216,3 +216,87 @@ async fn a_mirror_takes_nothing_from_retries_and_hedges() {
     let copy = shadow.next().await;
     assert_eq!((copy.path(), copy.body.len(), shadow.crowd("shadow").total()), ("/small", 10, 1));
 }
+
+/// A proxy before two tiers of one slot each, both with a queue.
+async fn one_slot_each(first: &Stage, second: &Stage, route: &str, pool: &str) -> Lab {
+    let keys = format!("max_connections: 1, queue: 2, circuit_breaker: {{ failure_threshold: 1 }}{pool}");
+    let pools = format!("first: {{ endpoints: {}, {keys} }}, second: {{ endpoints: {}, {keys} }}", first.list(), second.list());
+    Lab::start(&config(&format!("{{ name: all, pool: first, failover: [second], retry: off{route} }}"), &pools)).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_wait_for_a_tier_that_is_gone_move_to_the_next_in_their_order() {
+    let (mut first, mut second) = (Stage::start(&["a"]).await, Stage::start(&["b"]).await);
+    let lab = one_slot_each(&first, &second, "", "").await;
+    let running = send(&lab, "/");
+    let held = first.next().await;
+    let mut waiting = Vec::new();
+    for n in 0..2 {
+        waiting.push(send(&lab, &format!("/{n}")));
+        until_running(&lab, "all", n + 2).await;
+    }
+    assert!(second.is_quiet(), "a tier that is only full keeps its requests");
+    held.answer(500);
+    assert_eq!(answer(running).await.status(), 500);
+    for n in 0..2 {
+        let asked = second.next().await;
+        assert_eq!(asked.path(), format!("/{n}"));
+        asked.answer(200);
+    }
+    for client in waiting {
+        assert_eq!(answer(client).await.text, "b");
+    }
+    assert!(first.is_quiet());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn those_who_wait_for_any_tier_follow_the_one_that_comes_back() {
+    let (a, spare) = (Patient::start("a").await, Patient::start("spare").await);
+    let pool = |address| format!("{{ endpoints: {}, queue: 5, {CHECK} }}", list([("one", address)]));
+    let pools = format!("first: {}, second: {}", pool(a.endpoint.address), pool(spare.endpoint.address));
+    let lab = Lab::start(&config("{ name: all, pool: first, failover: [second] }", &pools)).await;
+    let is_available = |pool| format!("tidegate_endpoint_available{{pool=\"{pool}\",endpoint=\"one\"}}");
+    a.is(How::Ill);
+    spare.is(How::Ill);
+    for pool in ["first", "second"] {
+        until_metric(&lab, &is_available(pool), 0).await;
+    }
+    let waiting: Vec<_> = (0..3).map(|_| send(&lab, "/")).collect();
+    until_running(&lab, "all", 3).await;
+    spare.is(How::Well);
+    for client in waiting {
+        assert_eq!(answer(client).await.text, "spare");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_queue_spills_into_the_next_tier_before_anybody_is_refused() {
+    let (mut first, mut second) = (Stage::start(&["a"]).await, Stage::start(&["b"]).await);
+    let lab = one_slot_each(&first, &second, "", "").await;
+    let mut clients = Vec::new();
+    let mut come = async |path: &str, running: usize| {
+        clients.push(send(&lab, path));
+        until_running(&lab, "all", running).await;
+    };
+    come("/1", 1).await;
+    let held = first.next().await;
+    come("/2", 2).await;
+    come("/3", 3).await;
+    come("/spilt", 4).await;
+    let spilt = second.next().await;
+    assert_eq!(spilt.path(), "/spilt");
+    come("/5", 5).await;
+    come("/6", 6).await;
+    let full = get(&lab, "/full").await;
+    refused(&full, 503, "queue_full");
+    assert!(crate::stage::retry_after(&full) >= 1, "{full:?}");
+    held.answer(200);
+    spilt.answer(200);
+    for _ in 0..2 {
+        first.next().await.answer(200);
+        second.next().await.answer(200);
+    }
+    for client in clients {
+        assert_eq!(answer(client).await.status(), 200);
+    }
+}

@@ -121,8 +121,10 @@ async fn those_who_wait_in_the_queue_of_a_pool_that_leaves_are_served_in_order()
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn those_who_wait_for_a_breaker_of_a_pool_that_leaves_get_an_answer() {
     let mut stage = Stage::start(&["a"]).await;
-    let route = "{ name: all, pool: agents, retry: off, timeouts: { queue: 300ms } }";
-    let pool = format!("agents: {{ endpoints: {}, queue: 5, circuit_breaker: {{ failure_threshold: 1 }} }}", stage.list());
+    let route = "{ name: all, pool: agents, retry: off, timeouts: { queue: 2s } }";
+    // Shorter than the wait, or nobody would wait for it.
+    let breaker = "failure_threshold: 1, recovery_timeout: 1900ms";
+    let pool = format!("agents: {{ endpoints: {}, queue: 5, circuit_breaker: {{ {breaker} }} }}", stage.list());
     let written = Written::start(&config(route, &pool)).await;
     let failed = send(&written.lab, "/");
     stage.next().await.answer(500);
@@ -133,7 +135,7 @@ async fn those_who_wait_for_a_breaker_of_a_pool_that_leaves_get_an_answer() {
     written.reload(&config("{ name: all, pool: others, retry: off }", &other)).await.unwrap();
     for client in waiting {
         let late = answer(client).await;
-        refused(&late, 503, "queue_timeout");
+        refused(&late, 503, "breaker_open");
     }
 }
 

@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where its world breaks")]
 
 mod aborts;
+mod accounts;
 mod admin;
 mod agent;
 mod balancing;
+mod blame;
 mod bodies;
 mod breakers;
 mod bulkheads;

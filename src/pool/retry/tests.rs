@@ -103,3 +103,23 @@ async fn a_dropped_request_is_not_tried_again() {
     tokio::time::advance(Duration::from_secs(10)).await;
     assert_eq!(service.count(), 1);
 }
+
+#[test]
+fn a_wait_that_an_endpoint_asks_for_is_a_number_or_a_date() {
+    let now = || SystemTime::UNIX_EPOCH + Duration::from_secs(784_111_700);
+    for (field, expected) in [
+        ("3", Some(3)),
+        (" 3 ", Some(3)),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", Some(77)),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", Some(77)),
+        ("Sun Nov  6 08:49:37 1994", Some(77)),
+        ("Sun, 06 Nov 1994 08:48:19 GMT", Some(0)),
+        ("soon", None),
+        ("-3", None),
+        ("", None),
+    ] {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, field.parse().unwrap())]);
+        assert_eq!(asked(&headers, now), expected.map(Duration::from_secs), "{field:?}");
+    }
+    assert_eq!(asked(&HeaderMap::new(), now), None);
+}

@@ -5,7 +5,8 @@
 //! as before. Only a failure can open it: a success that brings the window to `min_attempts` leaves the verdict to the next failure.
 //!
 //! Each stay in a state is a period with a number, and a pass belongs to the period that gave it. What ends in another period says
-//! nothing about this one: an attempt that hung since before the outage does not open a breaker that has closed since.
+//! nothing about this one: an attempt that hung since before the outage does not open a breaker that has closed since. But a probe that was
+//! good by the head of its answer, so that others need not wait for its last byte, may turn out to be none ([`Machine::disprove`]).
 //!
 //! Deliberately not here: who shares it, the endpoint's availability bit, and waking up in time (`shared.rs`, `health`).
 
@@ -113,7 +114,18 @@ pub struct Machine {
     rates: Rates,
     opened_total: u64,
     probes_total: u64,
+    /// The probes that have closed it, while it is closed.
+    proof: Option<Proof>,
     changes: VecDeque<Change>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Proof {
+    /// Of the period in which they ran.
+    period: u32,
+    closed: Tick,
+    /// How often it had opened by then.
+    openings: u32,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -143,6 +155,7 @@ impl Machine {
             rates: Rates::new(settings.window),
             opened_total: 0,
             probes_total: 0,
+            proof: None,
             changes: VecDeque::with_capacity(TRANSITIONS),
         }
     }
@@ -210,6 +223,25 @@ impl Machine {
                 self.end_probe(verdict, successes, now, rng);
             }
             (Phase::Closed, Verdict::Neither) | (Phase::HalfOpen { .. } | Phase::Open { .. }, _) => {}
+        }
+    }
+
+    /// Takes in that a probe which had ended well was none: its answer broke off.
+    ///
+    /// Opens it again when no more is known of the endpoint than its probes: half-open, or closed by them within the last window. Later it is a
+    /// failure like others.
+    pub fn disprove(&mut self, probe: Pass, cause: Cause, now: Tick, rng: &mut Rng) {
+        match (self.phase, self.proof) {
+            (Phase::HalfOpen { .. }, _) if probe.period() == self.period => self.open(Why::ProbeFailed(cause), now, rng),
+            (Phase::Closed, Some(proof)) if probe.period() == proof.period => {
+                if now.since(proof.closed) < self.settings.window {
+                    self.openings = proof.openings;
+                    self.open(Why::ProbeFailed(cause), now, rng);
+                } else {
+                    self.fail(cause, now, rng);
+                }
+            }
+            (Phase::Closed | Phase::HalfOpen { .. } | Phase::Open { .. }, _) => {}
         }
     }
 
@@ -284,8 +316,10 @@ impl Machine {
             Verdict::Success => {
                 let successes = successes.saturating_add(1);
                 if successes >= self.settings.success_threshold {
+                    let proof = Proof { period: self.period, closed: now, openings: self.openings };
                     self.turn(Phase::Closed, Why::ProbesSucceeded(successes), now);
                     self.become_closed();
+                    self.proof = Some(proof);
                 } else {
                     self.phase = Phase::HalfOpen { probing: false, successes };
                 }
@@ -296,6 +330,7 @@ impl Machine {
     fn open(&mut self, why: Why, now: Tick, rng: &mut Rng) {
         let until = now + self.open_time(rng);
         self.openings = self.openings.saturating_add(1);
+        self.proof = None;
         self.opened_total += 1;
         self.turn(Phase::Open { until }, why, now);
     }
@@ -308,6 +343,7 @@ impl Machine {
 
     fn become_closed(&mut self) {
         self.phase = Phase::Closed;
+        self.proof = None;
         self.openings = 0;
         self.consecutive_failures = 0;
         self.rates.clear();

@@ -16,7 +16,7 @@ use tokio::sync::Notify;
 
 use crate::endpoint;
 use crate::kit::clock::Tick;
-use crate::model::{self, Outcome, Side};
+use crate::model::{self, Outcome, Reason, Side};
 
 use super::machine::{Machine, Pass, State, Verdict};
 use super::report::{Cause, Report};
@@ -119,6 +119,17 @@ impl Breaker {
             return;
         }
         self.change(|inner| inner.machine.end(pass, verdict, now, &mut inner.rng));
+    }
+
+    /// Takes in that a probe which had ended well was none: its answer broke off for `reason`.
+    pub fn disprove(&self, probe: Pass, reason: Reason, now: Tick) {
+        if reason.side() == Side::Endpoint {
+            self.change(|inner| {
+                if inner.is_on {
+                    inner.machine.disprove(probe, Cause::Reason(reason), now, &mut inner.rng);
+                }
+            });
+        }
     }
 
     /// Becomes half-open when its time has come; returns when to call again, `None` when it is not open.

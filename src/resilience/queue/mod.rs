@@ -13,5 +13,5 @@ mod slots;
 pub use desk::{Desk, Entry, Figures, Issuer, Offer, Refusal, Wait, Waits};
 pub use grant::Grant;
 pub use line::{Line, Rank, Trimmed};
-pub use pace::Pace;
+pub use pace::{Pace, advice};
 pub use slots::{SlotQueue, Want};

@@ -10,6 +10,16 @@ const SECONDS: usize = 10;
 /// The longest advice: who is told more would not come back.
 const MAX_ADVICE: Duration = Duration::from_secs(300);
 
+/// Returns how long one who comes behind `ahead` others would wait: as many over the rate, from 1 s to 5 min; `unknown` while no rate is
+/// measured.
+pub fn advice(ahead: usize, per_second: Option<f64>, unknown: Duration) -> Duration {
+    let wait = match per_second {
+        Some(rate) => Duration::try_from_secs_f64((ahead as f64 + 1.0) / rate).unwrap_or(MAX_ADVICE),
+        None => unknown,
+    };
+    wait.clamp(Duration::from_secs(1), MAX_ADVICE)
+}
+
 /// Counts what leaves a queue served, in the last 10 seconds.
 #[derive(Debug, Default)]
 pub struct Pace {
@@ -42,11 +52,7 @@ impl Pace {
     /// Returns how long one who comes behind `depth` others would wait: depth over the measured rate, from 1 s to 5 min; `unknown` while
     /// nothing is measured.
     pub fn advice(&mut self, depth: usize, unknown: Duration, now: Tick) -> Duration {
-        let wait = match self.per_second(now) {
-            Some(rate) => Duration::try_from_secs_f64((depth as f64 + 1.0) / rate).unwrap_or(MAX_ADVICE),
-            None => unknown,
-        };
-        wait.clamp(Duration::from_secs(1), MAX_ADVICE)
+        advice(depth, self.per_second(now), unknown)
     }
 
     /// Clears the seconds that have passed unwritten.

@@ -38,6 +38,7 @@ pub struct SlotQueue {
     capacity: AtomicU32,
     timeout_ms: AtomicU32,
     members: Mutex<Arc<Members>>,
+    shifted: Notify,
 }
 
 /// The endpoints of the pool, and their breakers in the same order; those without one admit all.
@@ -64,7 +65,13 @@ impl SlotQueue {
     /// A queue for the endpoints of `set`; without settings nobody may wait.
     pub fn new(settings: Option<&Queue>, set: Arc<EndpointSet>) -> Self {
         let members = Mutex::new(Arc::new(Members { set, breakers: Vec::new() }));
-        let queue = Self { desk: Desk::default(), capacity: AtomicU32::new(0), timeout_ms: AtomicU32::new(0), members };
+        let queue = Self {
+            desk: Desk::default(),
+            capacity: AtomicU32::new(0),
+            timeout_ms: AtomicU32::new(0),
+            members,
+            shifted: Notify::new(),
+        };
         queue.configure(settings);
         queue
     }
@@ -126,13 +133,15 @@ impl SlotQueue {
         });
     }
 
-    /// Endpoints may have become available: serves whom they suit. One load when nobody waits.
+    /// Endpoints may have become available, or not: serves whom they suit. Two loads when nobody waits.
     pub fn opened(&self, now: Tick) {
         // Between the change and the look at who waits, as in `Desk::join` between the announcement and the look at what is free.
         fence(SeqCst);
         if self.is_busy() {
             self.desk.serve(now, self.look(now));
         }
+        // Last: who could be served here need not look elsewhere.
+        self.shifted.notify_waiters();
     }
 
     /// Returns how long one who was refused should stay away: depth over the measured rate, the queue's timeout while nothing is measured.
@@ -143,6 +152,11 @@ impl SlotQueue {
     /// Returns what is notified whenever a request comes to wait, whether there is a place or not; for one listener.
     pub const fn begun(&self) -> &Arc<Notify> {
         self.desk.begun()
+    }
+
+    /// Returns what is notified, to all who wait for that, whenever the pool's endpoints may have become available or not.
+    pub const fn shifted(&self) -> &Notify {
+        &self.shifted
     }
 
     /// Returns how many may wait.

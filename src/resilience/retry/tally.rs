@@ -31,9 +31,9 @@ impl Tally {
         self.retries.fetch_add(1, Relaxed);
     }
 
-    /// A request is over after so many `attempts`.
-    pub fn note(&self, attempts: u32, answered: bool, skipped: Option<Skip>) {
-        if attempts > 1 && answered && skipped.is_none() {
+    /// A request is over after so many `attempts`, with an answer that is no failure (`good`) or otherwise.
+    pub fn note(&self, attempts: u32, good: bool, skipped: Option<Skip>) {
+        if attempts > 1 && good && skipped.is_none() {
             self.recovered.fetch_add(1, Relaxed);
         }
         if let Some(counter) = skipped.and_then(|skip| self.skipped.get(skip as usize)) {
@@ -54,6 +54,15 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_has_recovered_when_a_further_attempt_was_good() {
+        let tally = Tally::default();
+        for (attempts, good, skipped) in [(1, true, None), (2, false, None), (2, true, Some(Skip::AttemptsUsed)), (2, true, None)] {
+            tally.note(attempts, good, skipped);
+        }
+        assert_eq!(tally.report().recovered_total, 1);
+    }
 
     #[test]
     fn every_skip_has_its_own_count() {

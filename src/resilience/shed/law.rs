@@ -10,9 +10,14 @@ const SPAN: f64 = 10.0;
 /// A request of priority 10 and above may use all of it, one of -10 and below all but `reserve`, and between them the share is
 /// linear: `1 - reserve * (10 - priority) / 20`. So that important requests find room, the others are refused before the limit is reached.
 pub fn admits(priority: Priority, used: f64, reserve: f64) -> bool {
-    let unimportant = (SPAN - f64::from(priority).clamp(-SPAN, SPAN)) / (2.0 * SPAN);
     // What is no number lets nobody in.
-    used < 1.0 - reserve.clamp(0.0, 1.0) * unimportant
+    used < ceiling(priority, reserve)
+}
+
+/// Returns the share of a limit that requests of this priority may use.
+pub fn ceiling(priority: Priority, reserve: f64) -> f64 {
+    let unimportant = (SPAN - f64::from(priority).clamp(-SPAN, SPAN)) / (2.0 * SPAN);
+    1.0 - reserve.clamp(0.0, 1.0) * unimportant
 }
 
 /// Returns the resident memory in bytes from the text of `/proc/self/status`, `None` when it is not told (proc(5), `VmRSS`).

@@ -2,12 +2,15 @@
 //!
 //! Without a limit on requests none are counted, so that a process without limits pays for two loads of memory that nobody writes.
 
-use std::sync::Arc;
+use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::law::admits;
+use super::law::{admits, ceiling};
+use crate::kit::clock::Tick;
 use crate::model::{Overload, Priority};
+use crate::resilience::queue::advice;
 
 /// Stands for a limit that is not set.
 const NONE: u32 = u32::MAX;
@@ -18,13 +21,20 @@ const NO_MEMORY: u64 = u64::MAX;
 /// The least that a refused client is asked to wait: what fits `Retry-After`.
 const LEAST_WAIT: Duration = Duration::from_secs(1);
 
-/// The most: a process far above its memory limit needs requests to end, not only fewer new ones.
+/// The most for memory: a process far above its memory limit needs requests to end, not only fewer new ones.
 const LONGEST_WAIT: Duration = Duration::from_secs(10);
+
+/// Of how long ago the pace is known.
+const WINDOW: Duration = Duration::from_secs(10);
 
 /// How much of the process's limits is used.
 #[derive(Debug)]
 pub struct Pressure {
     running: AtomicU32,
+    /// Counted requests that have ended.
+    left: AtomicU64,
+    /// How many had at some moments of the window; looked at by those who are refused only.
+    samples: Mutex<VecDeque<(Tick, u64)>>,
     memory: AtomicU64,
     max_requests: AtomicU32,
     max_memory: AtomicU64,
@@ -44,6 +54,8 @@ impl Pressure {
     pub fn new(overload: &Overload) -> Self {
         let pressure = Self {
             running: AtomicU32::new(0),
+            left: AtomicU64::new(0),
+            samples: Mutex::default(),
             memory: AtomicU64::new(0),
             max_requests: AtomicU32::new(NONE),
             max_memory: AtomicU64::new(NO_MEMORY),
@@ -90,12 +102,36 @@ impl Pressure {
         self.memory.load(Relaxed)
     }
 
-    /// Returns when a request that was refused may come again: 1 s, and 1 s more for each tenth that a limit is exceeded by, up to 10 s.
-    pub fn retry_after(&self) -> Duration {
+    /// Returns when a request of this priority that was refused may come again: when as many as are too many will have ended, at the pace of the
+    /// last 10 s, from 1 s to 5 min. Of memory that is measured by nobody's end: 1 s, and 1 s more for each tenth above the limit, up to 10 s.
+    pub fn retry_after(&self, priority: Priority, now: Tick) -> Duration {
+        let over = (self.memory_used() - 1.0).clamp(0.0, 1.0);
+        let memory = (LEAST_WAIT + LEAST_WAIT.mul_f64((over * 10.0).floor())).min(LONGEST_WAIT);
         let limit = self.max_requests.load(Relaxed);
-        let requests = if limit == NONE { 0.0 } else { share(self.running(), limit) };
-        let over = (requests.max(self.memory_used()) - 1.0).clamp(0.0, 1.0);
-        (LEAST_WAIT + LEAST_WAIT.mul_f64((over * 10.0).floor())).min(LONGEST_WAIT)
+        if limit == NONE {
+            return memory;
+        }
+        let pace = self.pace(now);
+        let room = f64::from(limit) * ceiling(priority, f64::from_bits(self.reserve.load(Relaxed)));
+        let excess = f64::from(self.running()) - room;
+        // It may come when what runs is below its room, so one has to end when it is just used up.
+        if excess < 0.0 { memory } else { advice(excess as usize, pace, LEAST_WAIT).max(memory) }
+    }
+
+    /// Returns how many requests end in a second; `None` when less than a second is known.
+    fn pace(&self, now: Tick) -> Option<f64> {
+        let left = self.left.load(Relaxed);
+        let mut samples = self.samples.lock().unwrap_or_else(PoisonError::into_inner);
+        while samples.front().is_some_and(|&(at, _)| now.since(at) > WINDOW) {
+            samples.pop_front();
+        }
+        if samples.back().is_none_or(|&(at, _)| now.since(at) >= LEAST_WAIT) {
+            samples.push_back((now, left));
+        }
+        let &(at, before) = samples.front()?;
+        let seconds = now.since(at).as_secs_f64();
+        // Where none has ended, one may now.
+        (seconds >= 1.0).then(|| left.saturating_sub(before).max(1) as f64 / seconds)
     }
 
     fn memory_used(&self) -> f64 {
@@ -117,6 +153,7 @@ impl Drop for Permit {
     fn drop(&mut self) {
         if let Some(pressure) = &self.counted {
             pressure.running.fetch_sub(1, Relaxed);
+            pressure.left.fetch_add(1, Relaxed);
         }
     }
 }
@@ -198,8 +235,29 @@ mod tests {
         let pressure = pressure(None, Some(1000));
         for (memory, seconds) in [(0, 1), (950, 1), (1099, 1), (1150, 2), (1550, 6), (9000, 10)] {
             pressure.set_memory(memory);
-            assert_eq!(pressure.retry_after(), Duration::from_secs(seconds), "{memory}");
+            assert_eq!(pressure.retry_after(0, Tick::default()), Duration::from_secs(seconds), "{memory}");
         }
+    }
+
+    #[test]
+    fn the_wait_is_what_is_too_much_over_the_pace_at_which_requests_end() {
+        let at = |ms: u64| Tick::from_nanos(ms * 1_000_000);
+        let pressure = pressure(Some(100), None);
+        let mut running = fill(&pressure, 10);
+        assert_eq!(pressure.retry_after(10, at(0)), Duration::from_secs(1), "nothing is known yet");
+        // Two in a second end, and others come.
+        for second in 1..=8 {
+            running.truncate(98);
+            running.extend(fill(&pressure, 10));
+            assert_eq!((running.len(), pressure.retry_after(10, at(second * 1000))), (100, Duration::from_secs(1)));
+        }
+        // Of priority -10, 21 have to end first.
+        assert_eq!(pressure.retry_after(-10, at(8_000)), Duration::from_millis(10_500));
+        // Nobody ends any more.
+        assert!(pressure.retry_after(10, at(30_000)) >= Duration::from_secs(1));
+        assert_eq!(pressure.retry_after(10, at(36_000)), Duration::from_secs(6));
+        drop(running);
+        assert_eq!(pressure.retry_after(10, at(36_000)), Duration::from_secs(1));
     }
 
     proptest! {

@@ -4,7 +4,9 @@ use crate::model::Reason;
 
 use super::*;
 
-const RESET: Verdict = Verdict::Failure(Cause::Reason(Reason::EndpointReset));
+const RESET_CAUSE: Cause = Cause::Reason(Reason::EndpointReset);
+
+const RESET: Verdict = Verdict::Failure(RESET_CAUSE);
 
 fn at(ms: u64) -> Tick {
     Tick::from_nanos(ms * 1_000_000)
@@ -63,6 +65,48 @@ fn only_failures_in_a_row_open_it() {
         }
         assert_eq!(machine.is_blocked(), opens, "{verdicts:?}");
     }
+}
+
+/// A machine that has opened, and has let so many good probes pass, the last pass, and when.
+fn proven(probes: u32) -> (Machine, Pass, Tick) {
+    let (mut machine, now) = opened(at(0));
+    let pass = (0..probes).map(|_| {
+        let pass = machine.admit(now).unwrap();
+        machine.end(pass, Verdict::Success, now, &mut rng());
+        pass
+    });
+    let last = pass.last().unwrap();
+    (machine, last, now)
+}
+
+#[test]
+fn a_good_probe_whose_answer_breaks_off_opens_it_again_for_longer() {
+    let truncated = Cause::Reason(Reason::EndpointTruncated);
+    for (probes, before) in [(1, State::HalfOpen), (2, State::Closed)] {
+        let (mut machine, pass, now) = proven(probes);
+        assert_eq!(machine.state(), before);
+        machine.disprove(pass, truncated, now, &mut rng());
+        let State::Open { until } = machine.state() else { panic!("{:?}", machine.state()) };
+        assert!(until.since(now) > Duration::from_millis(1_700), "doubled: {:?}", until.since(now));
+        // Only once, and not when another period has begun.
+        let open = machine.clone();
+        machine.disprove(pass, truncated, now, &mut rng());
+        assert_eq!(machine.state(), open.state());
+        machine.wake(until);
+        machine.disprove(pass, truncated, until, &mut rng());
+        assert_eq!(machine.state(), State::HalfOpen);
+    }
+}
+
+#[test]
+fn a_probe_that_breaks_off_long_after_it_closed_is_a_failure_like_others() {
+    let (mut machine, pass, now) = proven(2);
+    let late = now + settings().window;
+    machine.disprove(pass, RESET_CAUSE, late, &mut rng());
+    assert_eq!((machine.state(), machine.report(late).consecutive_failures), (State::Closed, 1));
+    machine.close(late);
+    machine.disprove(pass, RESET_CAUSE, late, &mut rng());
+    assert_eq!((machine.state(), machine.report(late).consecutive_failures), (State::Closed, 0), "an operator knows better");
 }
 
 #[test]
