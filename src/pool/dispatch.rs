@@ -14,7 +14,6 @@ use tokio::time::Instant;
 use tower::Service;
 
 use super::Member;
-
 use super::call::{Answer, Answering, Call, Denied, Reply, Tries};
 use super::download::{Download, Held};
 use super::place::Place;
