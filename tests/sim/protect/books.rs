@@ -7,7 +7,7 @@ use std::time::Duration;
 use tidegate::endpoint::{EndpointSet, Serial, State};
 use tidegate::kit::clock::Tick;
 use tidegate::model::{self, Outcome, Priority, Side};
-use tidegate::resilience::breaker::{Breaker, Pass};
+use tidegate::resilience::breaker::Breaker;
 
 use super::lab::Flag;
 
@@ -32,6 +32,8 @@ pub(super) struct Books {
     pub(super) retries: Spending,
     pub(super) hedges: Spending,
     pub(super) counts: Counts,
+    /// Attempts that began.
+    attempts: u64,
     /// The first breach that was seen in passing.
     pub(super) breach: Option<String>,
 }
@@ -51,10 +53,18 @@ pub(super) struct Identity {
     pub(super) in_flight_before: u32,
     /// A place was taken or given back since.
     pub(super) is_touched: bool,
-    /// When the breaker said that it stays open until.
-    pub(super) open_until: Option<Tick>,
-    /// Probes that the breaker has not been told the end of.
-    pub(super) probes: Vec<(u64, Pass)>,
+    /// When it opened last, and until when, unless it was switched off or closed since.
+    pub(super) opening: Option<Opening>,
+    /// Attempts that began since it is half-open, and that have neither a good head nor an end.
+    pub(super) probes: Vec<u64>,
+}
+
+/// How a breaker opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opening {
+    /// The step of the run, as a moment may have many.
+    pub(super) step: u64,
+    pub(super) until: Tick,
 }
 
 /// Begun = completed + failed + aborted + running.
@@ -136,6 +146,8 @@ pub(super) enum Seen {
     Hedges,
     /// A probe of a half-open breaker.
     Probes,
+    /// Such a probe for which the slot and the pass came from the queue.
+    QueueProbes,
     /// A breaker opened.
     Openings,
     /// An endpoint was ejected.
@@ -225,6 +237,14 @@ impl Line {
     }
 }
 
+impl Identity {
+    /// The breaker was switched off or closed: it begins anew, and the probes that run are none any more.
+    pub(super) fn forget_breaker(&mut self) {
+        self.probes.clear();
+        self.opening = None;
+    }
+}
+
 impl Waiting {
     const fn rank(&self) -> (u8, Priority, Tick) {
         (self.required, self.priority, self.arrived)
@@ -273,7 +293,7 @@ impl Books {
                     attempts_before: 0,
                     in_flight_before: 0,
                     is_touched: true,
-                    open_until: None,
+                    opening: None,
                     probes: Vec::new(),
                 });
                 self.identities.len() - 1
@@ -299,6 +319,12 @@ impl Books {
         &mut self.identities[place]
     }
 
+    /// Returns the number of another attempt.
+    pub(super) const fn fresh(&mut self) -> u64 {
+        self.attempts += 1;
+        self.attempts
+    }
+
     /// Keeps the first breach.
     pub(super) fn note<T>(&mut self, result: Result<T, String>) {
         if let Err(breach) = result {
@@ -308,7 +334,7 @@ impl Books {
 }
 
 impl Seen {
-    pub(super) const ALL: [Self; 20] = [
+    pub(super) const ALL: [Self; 21] = [
         Self::Events,
         Self::Requests,
         Self::Left,
@@ -321,6 +347,7 @@ impl Seen {
         Self::Retries,
         Self::Hedges,
         Self::Probes,
+        Self::QueueProbes,
         Self::Openings,
         Self::Ejections,
         Self::Downs,

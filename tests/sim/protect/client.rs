@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -22,7 +23,7 @@ use crate::draw::exponential;
 pub(super) struct Standing<I: Issuer> {
     proxy: Rc<Proxy>,
     wait: Wait<I>,
-    flag: std::sync::Arc<Flag>,
+    flag: Arc<Flag>,
     is_hull: bool,
     /// What is written down, until it is.
     terms: Option<Waiting>,
@@ -35,7 +36,7 @@ struct Record(Rc<Proxy>, Option<End>);
 
 impl<I: Issuer> Standing<I> {
     pub(super) fn new(proxy: &Rc<Proxy>, is_hull: bool, wait: Wait<I>, required: u8, call: &Call, deadline: Tick) -> Self {
-        let flag = Flag::new();
+        let flag = Flag::new(&proxy.lab.steps);
         let terms = Waiting {
             required,
             priority: call.priority,
@@ -57,6 +58,11 @@ impl<I: Issuer> Standing<I> {
             terms.has_strangers = has_strangers;
         }
         self
+    }
+
+    /// Returns what is raised at the moment in which it is called out of the line.
+    pub(super) const fn flag(&self) -> &Arc<Flag> {
+        &self.flag
     }
 
     fn line<R>(&self, act: impl FnOnce(&mut Line) -> R) -> R {
@@ -156,9 +162,9 @@ impl Proxy {
         books.requests.begin();
         drop(books);
         let proxy = self.clone();
-        let task = self.lab.spawn(|number| async move {
+        let task = self.lab.spawn(async move {
             let mut record = Record(proxy.clone(), None);
-            record.1 = Some(match serve(proxy, Call { number, ..call }).await {
+            record.1 = Some(match serve(proxy, call).await {
                 Outcome::Completed => End::Completed,
                 _ => End::Failed,
             });
@@ -177,7 +183,6 @@ impl Proxy {
             _ => vec![CAPABILITIES[0], CAPABILITIES[rng.usize(1..3)]],
         };
         Call {
-            number: 0,
             worker: rng.usize(..self.workers.len()),
             method: if rng.u32(..4) > 0 { Method::GET } else { Method::POST },
             required: required.into_iter().map(Box::from).collect(),

@@ -174,7 +174,7 @@ impl Proxy {
         self.books.borrow_mut().open(&members.set, &members.breakers);
         self.configure();
         self.look_after(&members, true);
-        self.limit();
+        self.follow();
         self.call_guard();
         self.lab.after(Duration::ZERO, Event::Arrive);
         self.lab.after(self.scenario.storms, Event::Weather);
@@ -211,9 +211,7 @@ impl Proxy {
         if settings.pool.protection.circuit_breaker.is_none() {
             // Switched off, breakers forget the probes that run.
             for endpoint in members.set.endpoints() {
-                let identity = books.identity(endpoint.serial());
-                identity.probes.clear();
-                identity.open_until = None;
+                books.identity(endpoint.serial()).forget_breaker();
             }
         }
         drop(books);

@@ -141,7 +141,7 @@ impl Proxy {
             is_reloading: false,
         };
         Rc::new(Self {
-            queue: Arc::new(SlotQueue::new(pool.protection.queue.as_ref(), members.set.clone())),
+            queue: Arc::new(SlotQueue::new(None, members.set.clone())),
             bulkhead: settings.bulkhead.as_ref().map(|settings| Arc::new(Bulkhead::new(settings))),
             budget: settings.retry.as_ref().map(|retry| Arc::new(Budget::new(&retry.budget))),
             hedging: settings.hedge.as_ref().map(|hedge| Arc::new(Hedging::new(hedge))),
@@ -149,7 +149,7 @@ impl Proxy {
             workers,
             queue_set: RefCell::new(members.set.clone()),
             members: RefCell::new(members),
-            queue_capacity: Cell::new(pool.protection.queue.as_ref().map_or(0, |queue| queue.capacity)),
+            queue_capacity: Cell::new(0),
             ejected: Cell::new(0),
             replicas: RefCell::new(replicas),
             control: RefCell::new(control),

@@ -30,7 +30,6 @@ const MAX_PICKS: usize = 16;
 /// A request, or another attempt of it.
 #[derive(Clone)]
 pub(super) struct Call {
-    pub(super) number: u64,
     pub(super) worker: usize,
     pub(super) settings: Rc<Settings>,
     pub(super) method: Method,
@@ -278,7 +277,7 @@ async fn attempt(proxy: &Rc<Proxy>, mut call: Call) -> Result<Reply, Denied> {
     if let Some(limit) = proxy.scenario.timeouts.attempt {
         call.end_by(proxy.now() + limit, Reason::AttemptTimeout);
     }
-    place.end = call.end;
+    place.end_by(call.end, call.started);
     let own = call.end.filter(|(_, reason)| *reason == Reason::AttemptTimeout);
     match proxy.lab.within(own.map(|(end, _)| end), send(proxy, place)).await {
         Some(result) => result,
@@ -311,7 +310,7 @@ fn look(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, NoPick> {
     let mut refusal = NoPick::Unavailable;
     for _ in 0..MAX_PICKS {
         let member = proxy.workers[call.worker].pick(call, proxy.now())?;
-        match Place::take(proxy, member, call.number) {
+        match Place::take(proxy, member) {
             Some(place) => return Ok(place),
             None => refusal = NoPick::Full,
         }
@@ -333,6 +332,7 @@ async fn wait(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, Denied> {
         })?;
         proxy.books.borrow_mut().counts.note(Seen::Queued);
         let standing = Standing::new(proxy, false, wait, required, call, deadline).again(has_stood, !strangers.is_empty());
+        let flag = standing.flag().clone();
         let grant = match proxy.lab.within(Some(deadline), standing).await {
             Some(granted) => granted.map_err(|refusal| Denied::by_proxy(of(refusal, Reason::QueueFull)))?,
             None => {
@@ -343,7 +343,7 @@ async fn wait(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, Denied> {
         has_stood = true;
         let worker = &proxy.workers[call.worker];
         match worker.member_of(grant.endpoint()) {
-            Some(member) => return Ok(Place::granted(proxy, member, grant, call.number)),
+            Some(member) => return Ok(Place::granted(proxy, member, grant, flag.raised())),
             None => {
                 proxy.books.borrow_mut().counts.note(Seen::Strangers);
                 let endpoint = grant.endpoint().clone();
@@ -396,7 +396,7 @@ async fn send(proxy: &Rc<Proxy>, mut place: Place) -> Result<Reply, Denied> {
 
 async fn download(proxy: &Rc<Proxy>, reply: Reply) -> Outcome {
     let Reply { mut place, body, end, slot, .. } = reply;
-    let limit = place.end;
+    let limit = place.end();
     let idle = proxy.scenario.timeouts.idle;
     let body = proxy.lab.within(limit.map(|(end, _)| end), async {
         proxy.lab.sleep(body).await;
