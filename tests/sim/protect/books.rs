@@ -10,6 +10,7 @@ use tidegate::model::{self, Outcome, Priority, Side};
 use tidegate::resilience::breaker::Breaker;
 
 use super::lab::Flag;
+use super::seen::Counts;
 
 /// The window of budgets.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -92,6 +93,8 @@ pub(super) struct Line {
     pub(super) length_before: u64,
     /// Those who had a grant that was worth nothing, and stand again at their old places.
     pub(super) returned: u64,
+    /// Those who left when they were called, and did not know.
+    pub(super) withdrawn: u64,
     numbers: u64,
 }
 
@@ -118,57 +121,6 @@ pub(super) struct Spending {
     requests: VecDeque<Tick>,
     spent: VecDeque<Tick>,
 }
-
-/// What the seeds are meant to reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// An event.
-    Events,
-    /// A request.
-    Requests,
-    /// A client left.
-    Left,
-    /// One came to wait for a slot of the pool.
-    Queued,
-    /// One got what it waited for.
-    Granted,
-    /// One found a queue full.
-    Refused,
-    /// One had to leave a queue for a more important one.
-    Displaced,
-    /// One waited for a slot too long.
-    Late,
-    /// A grant was of an endpoint that the worker did not know.
-    Strangers,
-    /// A retry.
-    Retries,
-    /// A hedge.
-    Hedges,
-    /// A probe of a half-open breaker.
-    Probes,
-    /// Such a probe for which the slot and the pass came from the queue.
-    QueueProbes,
-    /// A breaker opened.
-    Openings,
-    /// An endpoint was ejected.
-    Ejections,
-    /// Health checks took an endpoint down.
-    Downs,
-    /// A reload.
-    Reloads,
-    /// A leap of the clock.
-    Leaps,
-    /// A truncated answer.
-    Truncated,
-    /// A timeout of the first byte, an attempt or a request.
-    Timeouts,
-    /// The queue was looked at while somebody waited and the guard owed nothing.
-    Watched,
-}
-
-/// How often each was reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts([u64; Seen::ALL.len()]);
 
 impl Account {
     pub(super) const fn begin(&mut self) {
@@ -330,49 +282,5 @@ impl Books {
         if let Err(breach) = result {
             self.breach.get_or_insert(breach);
         }
-    }
-}
-
-impl Seen {
-    pub(super) const ALL: [Self; 21] = [
-        Self::Events,
-        Self::Requests,
-        Self::Left,
-        Self::Queued,
-        Self::Granted,
-        Self::Refused,
-        Self::Displaced,
-        Self::Late,
-        Self::Strangers,
-        Self::Retries,
-        Self::Hedges,
-        Self::Probes,
-        Self::QueueProbes,
-        Self::Openings,
-        Self::Ejections,
-        Self::Downs,
-        Self::Reloads,
-        Self::Leaps,
-        Self::Truncated,
-        Self::Timeouts,
-        Self::Watched,
-    ];
-}
-
-impl Counts {
-    pub(super) fn note(&mut self, seen: Seen) {
-        self.add(seen, 1);
-    }
-
-    pub(super) fn add(&mut self, seen: Seen, count: u64) {
-        self.0[seen as usize] += count;
-    }
-
-    pub(super) fn of(&self, seen: Seen) -> u64 {
-        self.0[seen as usize]
-    }
-
-    pub(super) fn add_all(&mut self, other: &Self) {
-        Seen::ALL.into_iter().for_each(|seen| self.add(seen, other.of(seen)));
     }
 }

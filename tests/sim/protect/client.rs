@@ -12,11 +12,12 @@ use tidegate::kit::clock::Tick;
 use tidegate::model::{Outcome, Strategy};
 use tidegate::resilience::queue::{Issuer, Refusal, Wait};
 
-use super::books::{End, Line, Seen, Waiting};
+use super::books::{End, Line, Waiting};
 use super::lab::{Event, Flag};
 use super::proxy::Proxy;
 use super::request::{Call, serve};
 use super::scenario::CAPABILITIES;
+use super::seen::Seen;
 use crate::draw::exponential;
 
 /// One who waits in a queue, and is written down there.
@@ -72,11 +73,14 @@ impl<I: Issuer> Standing<I> {
 
     fn note_end(&self, result: &Result<I::Grant, Refusal>, waiting: Option<&Waiting>) {
         let mut books = self.proxy.books.borrow_mut();
-        match result {
-            Ok(_) => books.counts.note(Seen::Granted),
-            Err(Refusal::Displaced) => books.counts.note(Seen::Displaced),
-            Err(Refusal::Full) => books.counts.note(Seen::Refused),
-        }
+        books.counts.note(match (result, self.is_hull) {
+            (Ok(_), false) => Seen::Granted,
+            (Ok(_), true) => Seen::Entered,
+            (Err(Refusal::Displaced), false) => Seen::Displaced,
+            (Err(Refusal::Displaced), true) => Seen::HullDisplaced,
+            // Who finds no place never comes to stand.
+            (Err(Refusal::Full), _) => return,
+        });
         let Some(waiting) = waiting else { return };
         if result.is_ok() && waiting.overtook {
             books.note::<()>(Err("one was served before another who wants no more and comes first".to_owned()));
@@ -120,9 +124,11 @@ impl<I: Issuer> Drop for Standing<I> {
     fn drop(&mut self) {
         if let Some(number) = self.number.take() {
             let stood_before = u64::from(self.stood_before);
+            let was_called = u64::from(self.flag.is_up());
             self.line(|line| {
                 line.waiting.remove(&number);
                 line.returned -= stood_before;
+                line.withdrawn += was_called;
             });
         }
     }
@@ -146,7 +152,7 @@ impl Proxy {
         for _ in 0..count {
             self.send_request();
         }
-        if self.now() < Tick::default() + self.scenario.day {
+        if self.now() < self.evening() {
             self.lab.after(pause, Event::Arrive);
         }
     }
@@ -159,6 +165,9 @@ impl Proxy {
         };
         let mut books = self.books.borrow_mut();
         books.counts.note(Seen::Requests);
+        if !self.lab.slept().is_zero() {
+            books.counts.note(Seen::RequestsAfterLeap);
+        }
         books.requests.begin();
         drop(books);
         let proxy = self.clone();

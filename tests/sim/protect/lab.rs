@@ -60,6 +60,8 @@ pub(super) struct Lab {
     world: RefCell<World<Event>>,
     /// The clock has leapt so far; what was due before is late.
     leapt: Cell<Tick>,
+    /// The time that all leaps have left out.
+    slept: Cell<Duration>,
     tasks: RefCell<BTreeMap<u64, (Option<Task>, u32)>>,
     running: Cell<u64>,
     woken: Arc<Mutex<Vec<u64>>>,
@@ -135,6 +137,7 @@ impl Lab {
         Self {
             world: RefCell::new(world),
             leapt: Cell::default(),
+            slept: Cell::default(),
             tasks: RefCell::default(),
             running: Cell::new(0),
             woken: Arc::default(),
@@ -156,6 +159,12 @@ impl Lab {
     /// Lets the clock leap: what is due meanwhile happens late, in its order.
     pub(super) fn leap(&self, by: Duration) {
         self.leapt.set(self.now() + by);
+        self.slept.set(self.slept.get() + by);
+    }
+
+    /// Returns how much time all leaps have left out.
+    pub(super) fn slept(&self) -> Duration {
+        self.slept.get()
     }
 
     pub(super) fn randomness(&self) -> Rng {
@@ -222,6 +231,10 @@ impl Lab {
         let woken = std::mem::take(&mut *self.woken.lock().unwrap());
         for number in woken {
             self.soon(Event::Poll(number));
+            // Some leave just then, before or after they know why they were woken.
+            if self.post.borrow_mut().u32(..100) == 0 {
+                self.soon(Event::Leave(number));
+            }
         }
     }
 

@@ -7,9 +7,10 @@ use tidegate::kit::clock::Tick;
 use tidegate::model::Outlier;
 use tidegate::resilience::breaker::State;
 
-use super::books::{Books, Identity, Line, Seen};
+use super::books::{Books, Identity, Line};
 use super::control::MIN_SLEEP;
 use super::proxy::{Proxy, offers};
+use super::seen::Seen;
 
 type Law = Result<(), String>;
 
@@ -112,7 +113,11 @@ fn queue_counts_who_waits(proxy: &Proxy, books: &Books) -> Law {
 
 /// Nobody waits while an endpoint that suits him takes requests and has a free slot, unless the guard was rung and has not come yet.
 fn nobody_waits_in_vain(proxy: &Proxy, books: &mut Books) -> Law {
-    if proxy.is_guard_owed.get() || books.queue.length() == 0 {
+    if books.queue.length() == 0 {
+        return Ok(());
+    }
+    books.counts.note(Seen::Waiting);
+    if proxy.is_guard_owed.get() {
         return Ok(());
     }
     books.counts.note(Seen::Watched);
@@ -156,7 +161,10 @@ fn bulkhead_is_in_order(proxy: &Proxy, books: &mut Books) -> Law {
     let report = bulkhead.report();
     let (slots, called, active) = (books.slots, books.hull.called(), u64::from(report.active));
     let is_sum = report.admitted_total == report.completed_total + report.failed_total + report.aborted_total + active;
+    // A grant that nobody came for counts as aborted, and was never a slot in the books.
+    let aborted = slots.aborted..=slots.aborted + books.hull.withdrawn;
     let is_known = report.completed_total == slots.completed && report.failed_total == slots.failed;
+    let is_known = is_known && aborted.contains(&report.aborted_total);
     let is_running = active >= slots.running && active <= slots.running + called;
     let has_begun = report.admitted_total > std::mem::replace(&mut books.admitted_before, report.admitted_total);
     let is_beyond = has_begun && report.active > report.max_concurrent;

@@ -9,8 +9,9 @@ use tidegate::model::{Outcome, Reason};
 use tidegate::resilience::breaker::{Pass, State};
 use tidegate::resilience::queue::Grant;
 
-use super::books::{End, Opening, Seen};
+use super::books::{End, Opening};
 use super::proxy::{Member, Proxy};
+use super::seen::Seen;
 
 /// An attempt's place on a member.
 pub(super) struct Place {
@@ -142,6 +143,9 @@ impl Place {
         let identity = books.identity(self.member.endpoint.serial());
         identity.account.end(end);
         identity.is_touched = true;
+        if let Some(seen) = Seen::of_end(outcome) {
+            books.counts.note(seen);
+        }
         drop(books);
         attempt.finish(told, now);
         self.tell_breaker(told, now);

@@ -166,6 +166,11 @@ impl Proxy {
         self.lab.now()
     }
 
+    /// Returns when the last requests come: the time that leaps leave out is not the clients'.
+    pub(super) fn evening(&self) -> Tick {
+        Tick::default() + self.scenario.day + self.lab.slept()
+    }
+
     /// Tells whether the newest membership has an endpoint: workers may not know one any more that has left.
     pub(super) fn is_member(&self, endpoint: &Endpoint) -> bool {
         self.members.borrow().set.get(&endpoint.spec.id).is_some_and(|known| known.serial() == endpoint.serial())
@@ -174,11 +179,14 @@ impl Proxy {
     /// Tells whether an endpoint that the queue knows, takes requests and offers `required`, has a free slot.
     pub(super) fn has_slot_for(&self, required: u8) -> Option<Arc<Endpoint>> {
         let set = self.queue_set.borrow();
-        let suits = |endpoint: &&Arc<Endpoint>| {
-            self.is_member(endpoint) && endpoint.is_eligible() && endpoint.has_slot() && required & !offers(endpoint) == 0
-        };
+        let suits = |endpoint: &&Arc<Endpoint>| self.is_member(endpoint) && has_slot_for(endpoint, required);
         set.endpoints().iter().find(suits).cloned()
     }
+}
+
+/// Tells whether an endpoint takes requests, offers `required`, and has a free slot.
+pub(super) fn has_slot_for(endpoint: &Endpoint, required: u8) -> bool {
+    endpoint.is_eligible() && endpoint.has_slot() && required & !offers(endpoint) == 0
 }
 
 /// Returns what an endpoint offers.
