@@ -93,6 +93,8 @@ pub(super) struct Line {
     pub(super) length_before: u64,
     /// Those who had a grant that was worth nothing, and stand again at their old places.
     pub(super) returned: u64,
+    /// How many they were after the event before.
+    pub(super) returned_before: u64,
     /// Those who left when they were called, and did not know.
     pub(super) withdrawn: u64,
     numbers: u64,

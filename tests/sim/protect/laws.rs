@@ -151,7 +151,8 @@ fn nobody_waits_too_long(proxy: &Proxy, line: &Line) -> Law {
 fn queue_has_room_for_who_waits(line: &mut Line, capacity: u64) -> Law {
     let length = line.length();
     let before = std::mem::replace(&mut line.length_before, length);
-    let room = (capacity + line.returned).max(before);
+    let returned = line.returned.saturating_sub(std::mem::replace(&mut line.returned_before, line.returned));
+    let room = (capacity + line.returned).max(before + returned);
     if length > room { Err(format!("{length} wait where {capacity} may and {before} did")) } else { Ok(()) }
 }
 
