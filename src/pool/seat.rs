@@ -76,8 +76,13 @@ impl Policy {
         let mut tried = None;
         for (tier, pool) in self.tiers.order(point).filter(|&(tier, _)| !refused.has(tier)) {
             let queue = pool.queue();
-            // Who comes while others wait must not be served before them.
-            let found = if queue.is_busy() { Err(pool.crowded(&self.require, call)) } else { self.look_in(pool, call, now) };
+            // Who comes while others wait must not be served before them, unless a reload has switched the queue off: those who still wait
+            // want what is not free, and who comes has nowhere to wait.
+            let found = if queue.is_busy() && queue.is_on() {
+                Err(pool.crowded(&self.require, call))
+            } else {
+                self.look_in(pool, call, now)
+            };
             match found {
                 Ok(place) if call.tried.contains(&place.member().endpoint.serial()) => match tried {
                     None => tried = Some(place),

@@ -3,6 +3,7 @@
 use crate::agent::body_in_hand;
 use crate::lab::{Lab, soon};
 use crate::stage::{Asked, Client, Stage, answer, config, get, refused, retry_after, send, until_running};
+use crate::written::Written;
 
 /// A proxy before one-slot endpoints, with these keys of the queue and of the route.
 async fn one_slot(stage: &Stage, queue: &str, route: &str) -> Lab {
@@ -228,6 +229,37 @@ async fn requests_wait_for_an_endpoint_to_become_available() {
         next.answer(200);
     }
     assert_eq!((answer(first).await.status(), answer(second).await.status()), (200, 200));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_a_reload_switches_the_queue_off_who_still_waits_stands_in_nobodys_way() {
+    let mut stage = Stage::start(&["a", "b"]).await;
+    let endpoints = format!(
+        "[{{ id: a, address: \"{}\", capabilities: [gpu] }}, {{ id: b, address: \"{}\" }}]",
+        stage.address("a"),
+        stage.address("b")
+    );
+    let routes = "{ name: gpu, match: { path: /gpu }, pool: agents, require: [gpu] }, { name: all, pool: agents }";
+    let with_queue = |queue| config(routes, &format!("agents: {{ endpoints: {endpoints}, max_connections: 1, queue: {queue} }}"));
+    let written = Written::start(&with_queue("100")).await;
+    let lab = &written.lab;
+    let first = send(lab, "/gpu/1");
+    let running = stage.next().await;
+    let second = send(lab, "/gpu/2");
+    until_running(lab, "gpu", 2).await;
+    written.reload(&with_queue("off")).await.unwrap();
+    let any = send(lab, "/any");
+    let asked = soon(stage.next()).await;
+    assert_eq!((asked.endpoint, asked.path()), ("b", "/any"));
+    refused(&get(lab, "/gpu/3").await, 503, "queue_full");
+    asked.answer(200);
+    running.answer(200);
+    let next = stage.next().await;
+    assert_eq!((next.endpoint, next.path()), ("a", "/gpu/2"));
+    next.answer(200);
+    for client in [first, second, any] {
+        assert_eq!(answer(client).await.status(), 200);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,9 +7,10 @@ use std::time::Duration;
 use tidegate::endpoint::{EndpointSet, Serial, State};
 use tidegate::kit::clock::Tick;
 use tidegate::model::{self, Outcome, Priority, Side};
-use tidegate::resilience::breaker::{Breaker, Pass};
+use tidegate::resilience::breaker::Breaker;
 
 use super::lab::Flag;
+use super::seen::Counts;
 
 /// The window of budgets.
 const WINDOW: Duration = Duration::from_secs(10);
@@ -32,6 +33,8 @@ pub(super) struct Books {
     pub(super) retries: Spending,
     pub(super) hedges: Spending,
     pub(super) counts: Counts,
+    /// Attempts that began.
+    attempts: u64,
     /// The first breach that was seen in passing.
     pub(super) breach: Option<String>,
 }
@@ -51,10 +54,18 @@ pub(super) struct Identity {
     pub(super) in_flight_before: u32,
     /// A place was taken or given back since.
     pub(super) is_touched: bool,
-    /// When the breaker said that it stays open until.
-    pub(super) open_until: Option<Tick>,
-    /// Probes that the breaker has not been told the end of.
-    pub(super) probes: Vec<(u64, Pass)>,
+    /// When it opened last, and until when, unless it was switched off or closed since.
+    pub(super) opening: Option<Opening>,
+    /// Attempts that began since it is half-open, and that have neither a good head nor an end.
+    pub(super) probes: Vec<u64>,
+}
+
+/// How a breaker opened.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Opening {
+    /// The step of the run, as a moment may have many.
+    pub(super) step: u64,
+    pub(super) until: Tick,
 }
 
 /// Begun = completed + failed + aborted + running.
@@ -82,6 +93,10 @@ pub(super) struct Line {
     pub(super) length_before: u64,
     /// Those who had a grant that was worth nothing, and stand again at their old places.
     pub(super) returned: u64,
+    /// How many they were after the event before.
+    pub(super) returned_before: u64,
+    /// Those who left when they were called, and did not know.
+    pub(super) withdrawn: u64,
     numbers: u64,
 }
 
@@ -108,55 +123,6 @@ pub(super) struct Spending {
     requests: VecDeque<Tick>,
     spent: VecDeque<Tick>,
 }
-
-/// What the seeds are meant to reach.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seen {
-    /// An event.
-    Events,
-    /// A request.
-    Requests,
-    /// A client left.
-    Left,
-    /// One came to wait for a slot of the pool.
-    Queued,
-    /// One got what it waited for.
-    Granted,
-    /// One found a queue full.
-    Refused,
-    /// One had to leave a queue for a more important one.
-    Displaced,
-    /// One waited for a slot too long.
-    Late,
-    /// A grant was of an endpoint that the worker did not know.
-    Strangers,
-    /// A retry.
-    Retries,
-    /// A hedge.
-    Hedges,
-    /// A probe of a half-open breaker.
-    Probes,
-    /// A breaker opened.
-    Openings,
-    /// An endpoint was ejected.
-    Ejections,
-    /// Health checks took an endpoint down.
-    Downs,
-    /// A reload.
-    Reloads,
-    /// A leap of the clock.
-    Leaps,
-    /// A truncated answer.
-    Truncated,
-    /// A timeout of the first byte, an attempt or a request.
-    Timeouts,
-    /// The queue was looked at while somebody waited and the guard owed nothing.
-    Watched,
-}
-
-/// How often each was reached.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Counts([u64; Seen::ALL.len()]);
 
 impl Account {
     pub(super) const fn begin(&mut self) {
@@ -225,6 +191,14 @@ impl Line {
     }
 }
 
+impl Identity {
+    /// The breaker was switched off or closed: it begins anew, and the probes that run are none any more.
+    pub(super) fn forget_breaker(&mut self) {
+        self.probes.clear();
+        self.opening = None;
+    }
+}
+
 impl Waiting {
     const fn rank(&self) -> (u8, Priority, Tick) {
         (self.required, self.priority, self.arrived)
@@ -273,7 +247,7 @@ impl Books {
                     attempts_before: 0,
                     in_flight_before: 0,
                     is_touched: true,
-                    open_until: None,
+                    opening: None,
                     probes: Vec::new(),
                 });
                 self.identities.len() - 1
@@ -299,53 +273,16 @@ impl Books {
         &mut self.identities[place]
     }
 
+    /// Returns the number of another attempt.
+    pub(super) const fn fresh(&mut self) -> u64 {
+        self.attempts += 1;
+        self.attempts
+    }
+
     /// Keeps the first breach.
     pub(super) fn note<T>(&mut self, result: Result<T, String>) {
         if let Err(breach) = result {
             self.breach.get_or_insert(breach);
         }
-    }
-}
-
-impl Seen {
-    pub(super) const ALL: [Self; 20] = [
-        Self::Events,
-        Self::Requests,
-        Self::Left,
-        Self::Queued,
-        Self::Granted,
-        Self::Refused,
-        Self::Displaced,
-        Self::Late,
-        Self::Strangers,
-        Self::Retries,
-        Self::Hedges,
-        Self::Probes,
-        Self::Openings,
-        Self::Ejections,
-        Self::Downs,
-        Self::Reloads,
-        Self::Leaps,
-        Self::Truncated,
-        Self::Timeouts,
-        Self::Watched,
-    ];
-}
-
-impl Counts {
-    pub(super) fn note(&mut self, seen: Seen) {
-        self.add(seen, 1);
-    }
-
-    pub(super) fn add(&mut self, seen: Seen, count: u64) {
-        self.0[seen as usize] += count;
-    }
-
-    pub(super) fn of(&self, seen: Seen) -> u64 {
-        self.0[seen as usize]
-    }
-
-    pub(super) fn add_all(&mut self, other: &Self) {
-        Seen::ALL.into_iter().for_each(|seen| self.add(seen, other.of(seen)));
     }
 }

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -11,18 +12,19 @@ use tidegate::kit::clock::Tick;
 use tidegate::model::{Outcome, Strategy};
 use tidegate::resilience::queue::{Issuer, Refusal, Wait};
 
-use super::books::{End, Line, Seen, Waiting};
+use super::books::{End, Line, Waiting};
 use super::lab::{Event, Flag};
 use super::proxy::Proxy;
 use super::request::{Call, serve};
 use super::scenario::CAPABILITIES;
+use super::seen::Seen;
 use crate::draw::exponential;
 
 /// One who waits in a queue, and is written down there.
 pub(super) struct Standing<I: Issuer> {
     proxy: Rc<Proxy>,
     wait: Wait<I>,
-    flag: std::sync::Arc<Flag>,
+    flag: Arc<Flag>,
     is_hull: bool,
     /// What is written down, until it is.
     terms: Option<Waiting>,
@@ -35,7 +37,7 @@ struct Record(Rc<Proxy>, Option<End>);
 
 impl<I: Issuer> Standing<I> {
     pub(super) fn new(proxy: &Rc<Proxy>, is_hull: bool, wait: Wait<I>, required: u8, call: &Call, deadline: Tick) -> Self {
-        let flag = Flag::new();
+        let flag = Flag::new(&proxy.lab.steps);
         let terms = Waiting {
             required,
             priority: call.priority,
@@ -59,6 +61,11 @@ impl<I: Issuer> Standing<I> {
         self
     }
 
+    /// Returns what is raised at the moment in which it is called out of the line.
+    pub(super) const fn flag(&self) -> &Arc<Flag> {
+        &self.flag
+    }
+
     fn line<R>(&self, act: impl FnOnce(&mut Line) -> R) -> R {
         let mut books = self.proxy.books.borrow_mut();
         act(if self.is_hull { &mut books.hull } else { &mut books.queue })
@@ -66,11 +73,14 @@ impl<I: Issuer> Standing<I> {
 
     fn note_end(&self, result: &Result<I::Grant, Refusal>, waiting: Option<&Waiting>) {
         let mut books = self.proxy.books.borrow_mut();
-        match result {
-            Ok(_) => books.counts.note(Seen::Granted),
-            Err(Refusal::Displaced) => books.counts.note(Seen::Displaced),
-            Err(Refusal::Full) => books.counts.note(Seen::Refused),
-        }
+        books.counts.note(match (result, self.is_hull) {
+            (Ok(_), false) => Seen::Granted,
+            (Ok(_), true) => Seen::Entered,
+            (Err(Refusal::Displaced), false) => Seen::Displaced,
+            (Err(Refusal::Displaced), true) => Seen::HullDisplaced,
+            // Who finds no place never comes to stand.
+            (Err(Refusal::Full), _) => return,
+        });
         let Some(waiting) = waiting else { return };
         if result.is_ok() && waiting.overtook {
             books.note::<()>(Err("one was served before another who wants no more and comes first".to_owned()));
@@ -114,9 +124,11 @@ impl<I: Issuer> Drop for Standing<I> {
     fn drop(&mut self) {
         if let Some(number) = self.number.take() {
             let stood_before = u64::from(self.stood_before);
+            let was_called = u64::from(self.flag.is_up());
             self.line(|line| {
                 line.waiting.remove(&number);
                 line.returned -= stood_before;
+                line.withdrawn += was_called;
             });
         }
     }
@@ -140,7 +152,7 @@ impl Proxy {
         for _ in 0..count {
             self.send_request();
         }
-        if self.now() < Tick::default() + self.scenario.day {
+        if self.now() < self.evening() {
             self.lab.after(pause, Event::Arrive);
         }
     }
@@ -153,12 +165,15 @@ impl Proxy {
         };
         let mut books = self.books.borrow_mut();
         books.counts.note(Seen::Requests);
+        if !self.lab.slept().is_zero() {
+            books.counts.note(Seen::RequestsAfterLeap);
+        }
         books.requests.begin();
         drop(books);
         let proxy = self.clone();
-        let task = self.lab.spawn(|number| async move {
+        let task = self.lab.spawn(async move {
             let mut record = Record(proxy.clone(), None);
-            record.1 = Some(match serve(proxy, Call { number, ..call }).await {
+            record.1 = Some(match serve(proxy, call).await {
                 Outcome::Completed => End::Completed,
                 _ => End::Failed,
             });
@@ -177,7 +192,6 @@ impl Proxy {
             _ => vec![CAPABILITIES[0], CAPABILITIES[rng.usize(1..3)]],
         };
         Call {
-            number: 0,
             worker: rng.usize(..self.workers.len()),
             method: if rng.u32(..4) > 0 { Method::GET } else { Method::POST },
             required: required.into_iter().map(Box::from).collect(),

@@ -13,12 +13,12 @@ use tidegate::kit::clock::Tick;
 use tidegate::model::{Outlier, Pool};
 use tidegate::resilience::breaker::Breaker;
 
-use super::books::Seen;
 use super::lab::Event;
 use super::laws;
 use super::proxy::{Members, Proxy};
 use super::replica::Replica;
 use super::scenario::{Settings, id, number};
+use super::seen::Seen;
 
 /// The guard's shortest sleep.
 pub(super) const MIN_SLEEP: Duration = Duration::from_millis(1);
@@ -113,10 +113,15 @@ impl Proxy {
         samples: &[tidegate::health::Sample],
         now: Tick,
     ) -> Result<(), String> {
-        let before = laws::ejected(endpoints);
+        let is_out = |endpoint: &Arc<Endpoint>| endpoint.state.availability().has(Cause::Ejected);
+        let were_out: Vec<_> = endpoints.iter().map(is_out).collect();
         self.ejection.judge(endpoints, samples, now);
-        laws::ejections(outlier, endpoints, before)?;
+        laws::ejections(outlier, endpoints, were_out.iter().filter(|&&was_out| was_out).count())?;
         self.ejected.set(laws::ejected(endpoints));
+        let counts = &mut self.books.borrow_mut().counts;
+        let ejected = endpoints.iter().zip(were_out).filter(|(endpoint, was_out)| !was_out && is_out(endpoint));
+        let reasons = ejected.filter_map(|(endpoint, _)| self.ejection.report(endpoint.serial()).reason);
+        reasons.for_each(|reason| counts.note(Seen::of_ejection(&reason)));
         Ok(())
     }
 
@@ -174,15 +179,12 @@ impl Proxy {
         self.books.borrow_mut().open(&members.set, &members.breakers);
         self.configure();
         self.look_after(&members, true);
-        self.limit();
+        self.follow();
         self.call_guard();
         self.lab.after(Duration::ZERO, Event::Arrive);
         self.lab.after(self.scenario.storms, Event::Weather);
         self.lab.after(Duration::from_secs(1), Event::Operate);
-        if self.scenario.leaps {
-            let at = self.control.borrow_mut().rng.f64();
-            self.lab.after(self.scenario.day.mul_f64(at), Event::Leap);
-        }
+        self.sleep_again(&mut self.control.borrow_mut().rng);
         if let Some(pause) = self.scenario.reloads {
             self.lab.after(pause, Event::Reload);
         }
@@ -211,9 +213,7 @@ impl Proxy {
         if settings.pool.protection.circuit_breaker.is_none() {
             // Switched off, breakers forget the probes that run.
             for endpoint in members.set.endpoints() {
-                let identity = books.identity(endpoint.serial());
-                identity.probes.clear();
-                identity.open_until = None;
+                books.identity(endpoint.serial()).forget_breaker();
             }
         }
         drop(books);
@@ -227,7 +227,7 @@ impl Proxy {
             let delay = {
                 let rng = &mut self.control.borrow_mut().rng;
                 // A busy worker reads its post late.
-                let most = if rng.u32(..4) == 0 { 2_000_000 } else { 20_000 };
+                let most = if rng.bool() { 2_000_000 } else { 20_000 };
                 Duration::from_micros(rng.u64(10..most))
             };
             last = last.max(delay);

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
@@ -60,10 +60,13 @@ pub(super) struct Lab {
     world: RefCell<World<Event>>,
     /// The clock has leapt so far; what was due before is late.
     leapt: Cell<Tick>,
+    /// The time that all leaps have left out.
+    slept: Cell<Duration>,
     tasks: RefCell<BTreeMap<u64, (Option<Task>, u32)>>,
     running: Cell<u64>,
     woken: Arc<Mutex<Vec<u64>>>,
     post: RefCell<Rng>,
+    pub(super) steps: Steps,
 }
 
 /// Wakes a task.
@@ -72,9 +75,15 @@ struct Bell {
     woken: Arc<Mutex<Vec<u64>>>,
 }
 
-/// Tells whether somebody has woken it, and passes that on.
+/// Counts what happens within one moment too.
+#[derive(Clone, Default)]
+pub(super) struct Steps(Arc<AtomicU64>);
+
+/// Tells whether and when somebody has woken it, and passes that on.
 pub(super) struct Flag {
-    is_up: AtomicBool,
+    steps: Steps,
+    /// The step at which it was woken; 0 when it was not.
+    raised: AtomicU64,
     parent: Mutex<Option<Waker>>,
 }
 
@@ -86,20 +95,32 @@ impl Wake for Bell {
 
 impl Wake for Flag {
     fn wake(self: Arc<Self>) {
-        self.is_up.store(true, Relaxed);
+        self.raised.store(self.steps.next(), Relaxed);
         if let Some(parent) = self.parent.lock().unwrap().take() {
             parent.wake();
         }
     }
 }
 
+impl Steps {
+    /// Returns a number that was never returned before; rising, from 1.
+    pub(super) fn next(&self) -> u64 {
+        self.0.fetch_add(1, Relaxed) + 1
+    }
+}
+
 impl Flag {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Self { is_up: AtomicBool::new(false), parent: Mutex::new(None) })
+    pub(super) fn new(steps: &Steps) -> Arc<Self> {
+        Arc::new(Self { steps: steps.clone(), raised: AtomicU64::new(0), parent: Mutex::new(None) })
     }
 
     pub(super) fn is_up(&self) -> bool {
-        self.is_up.load(Relaxed)
+        self.raised().is_some()
+    }
+
+    /// Returns the step at which it was woken.
+    pub(super) fn raised(&self) -> Option<u64> {
+        Some(self.raised.load(Relaxed)).filter(|&step| step > 0)
     }
 
     /// Returns a waker that raises the flag and wakes whom `cx` wakes.
@@ -116,10 +137,12 @@ impl Lab {
         Self {
             world: RefCell::new(world),
             leapt: Cell::default(),
+            slept: Cell::default(),
             tasks: RefCell::default(),
             running: Cell::new(0),
             woken: Arc::default(),
             post,
+            steps: Steps::default(),
         }
     }
 
@@ -136,6 +159,12 @@ impl Lab {
     /// Lets the clock leap: what is due meanwhile happens late, in its order.
     pub(super) fn leap(&self, by: Duration) {
         self.leapt.set(self.now() + by);
+        self.slept.set(self.slept.get() + by);
+    }
+
+    /// Returns how much time all leaps have left out.
+    pub(super) fn slept(&self) -> Duration {
+        self.slept.get()
     }
 
     pub(super) fn randomness(&self) -> Rng {
@@ -164,9 +193,9 @@ impl Lab {
     }
 
     /// Begins a task at once, and returns its number.
-    pub(super) fn spawn<F: Future<Output = ()> + 'static>(&self, task: impl FnOnce(u64) -> F) -> u64 {
+    pub(super) fn spawn(&self, task: impl Future<Output = ()> + 'static) -> u64 {
         let number = self.world.borrow_mut().fresh();
-        self.tasks.borrow_mut().insert(number, (Some(Box::pin(task(number))), 0));
+        self.tasks.borrow_mut().insert(number, (Some(Box::pin(task)), 0));
         self.poll(number).expect("a first poll is no circle");
         number
     }
@@ -202,6 +231,10 @@ impl Lab {
         let woken = std::mem::take(&mut *self.woken.lock().unwrap());
         for number in woken {
             self.soon(Event::Poll(number));
+            // Some leave just then, before or after they know why they were woken.
+            if self.post.borrow_mut().u32(..100) == 0 {
+                self.soon(Event::Leave(number));
+            }
         }
     }
 

@@ -141,7 +141,7 @@ impl Proxy {
             is_reloading: false,
         };
         Rc::new(Self {
-            queue: Arc::new(SlotQueue::new(pool.protection.queue.as_ref(), members.set.clone())),
+            queue: Arc::new(SlotQueue::new(None, members.set.clone())),
             bulkhead: settings.bulkhead.as_ref().map(|settings| Arc::new(Bulkhead::new(settings))),
             budget: settings.retry.as_ref().map(|retry| Arc::new(Budget::new(&retry.budget))),
             hedging: settings.hedge.as_ref().map(|hedge| Arc::new(Hedging::new(hedge))),
@@ -149,7 +149,7 @@ impl Proxy {
             workers,
             queue_set: RefCell::new(members.set.clone()),
             members: RefCell::new(members),
-            queue_capacity: Cell::new(pool.protection.queue.as_ref().map_or(0, |queue| queue.capacity)),
+            queue_capacity: Cell::new(0),
             ejected: Cell::new(0),
             replicas: RefCell::new(replicas),
             control: RefCell::new(control),
@@ -166,6 +166,11 @@ impl Proxy {
         self.lab.now()
     }
 
+    /// Returns when the last requests come: the time that leaps leave out is not the clients'.
+    pub(super) fn evening(&self) -> Tick {
+        Tick::default() + self.scenario.day + self.lab.slept()
+    }
+
     /// Tells whether the newest membership has an endpoint: workers may not know one any more that has left.
     pub(super) fn is_member(&self, endpoint: &Endpoint) -> bool {
         self.members.borrow().set.get(&endpoint.spec.id).is_some_and(|known| known.serial() == endpoint.serial())
@@ -174,11 +179,14 @@ impl Proxy {
     /// Tells whether an endpoint that the queue knows, takes requests and offers `required`, has a free slot.
     pub(super) fn has_slot_for(&self, required: u8) -> Option<Arc<Endpoint>> {
         let set = self.queue_set.borrow();
-        let suits = |endpoint: &&Arc<Endpoint>| {
-            self.is_member(endpoint) && endpoint.is_eligible() && endpoint.has_slot() && required & !offers(endpoint) == 0
-        };
+        let suits = |endpoint: &&Arc<Endpoint>| self.is_member(endpoint) && has_slot_for(endpoint, required);
         set.endpoints().iter().find(suits).cloned()
     }
+}
+
+/// Tells whether an endpoint takes requests, offers `required`, and has a free slot.
+pub(super) fn has_slot_for(endpoint: &Endpoint, required: u8) -> bool {
+    endpoint.is_eligible() && endpoint.has_slot() && required & !offers(endpoint) == 0
 }
 
 /// Returns what an endpoint offers.

@@ -1,5 +1,6 @@
 //! A replica: how it answers now, and what a health check finds. Knows no proxy.
 
+use std::rc::{Rc, Weak};
 use std::time::Duration;
 
 use fastrand::Rng;
@@ -7,6 +8,7 @@ use tidegate::health::{Checked, Finding};
 use tidegate::kit::clock::Tick;
 use tidegate::model::{Health, Reason};
 
+use super::link::{Course, Link};
 use crate::draw::normal;
 
 /// What is wrong with a replica.
@@ -14,17 +16,17 @@ use crate::draw::normal;
 pub(super) enum Fault {
     /// Nothing.
     None,
-    /// It takes the connection and the request, and answers neither requests nor checks.
+    /// It stands still: it takes the connection and the request, and answers neither requests nor checks, until it goes on where it was.
     Stall,
-    /// The other side of its connections is gone: connecting works, and nothing ever comes back.
+    /// The other side of its connections is gone: connecting works, and nothing ever comes back, also when new ones are well again.
     HalfOpen,
-    /// It fails at once: refuses, resets, or answers with a failure.
+    /// It breaks off what runs, and then fails at once: refuses, resets, or answers with a failure.
     Fast,
-    /// It answers, and its bodies break off or stop.
+    /// It answers, and its bodies break off or stop, those that run too.
     Truncate,
-    /// It fails for a second, and serves for the next.
+    /// It breaks off what runs; then it fails for a second, and serves for the next.
     Flap,
-    /// It takes ten times as long.
+    /// It takes ten times as long for what comes.
     Slow,
 }
 
@@ -39,8 +41,6 @@ pub(super) enum Plan {
     Fails { after: Duration, reason: Reason, sent: bool },
     /// An answer.
     Answers { after: Duration, status: u16, retry_after: Option<Duration>, body: Duration, end: End },
-    /// Nothing, ever.
-    Nothing,
 }
 
 /// How a body ends.
@@ -59,25 +59,49 @@ pub(super) struct Replica {
     pub(super) fault: Fault,
     service: Duration,
     rng: Rng,
+    /// The attempts that run, and some that have ended.
+    links: Vec<Weak<Link>>,
 }
 
 impl Replica {
     pub(super) fn new(service: Duration, mut rng: Rng) -> Self {
         // Replicas differ: some are twice as fast as others.
         let service = service.mul_f64(0.7 + 0.6 * rng.f64());
-        Self { fault: Fault::None, service, rng }
+        Self { fault: Fault::None, service, rng, links: Vec::new() }
     }
 
-    /// Tells what becomes of an attempt that begins now.
-    pub(super) fn plan(&mut self, now: Tick) -> Plan {
+    /// Takes an attempt, and tells what becomes of it unless something befalls it on its way.
+    pub(super) fn take(&mut self, now: Tick) -> (Plan, Rc<Link>) {
+        let link = Link::new(match self.fault {
+            Fault::Stall => Course::Held(now),
+            Fault::HalfOpen => Course::Dead(now),
+            Fault::None | Fault::Fast | Fault::Truncate | Fault::Flap | Fault::Slow => Course::Flows,
+        });
+        self.links.retain(|link| link.strong_count() > 0);
+        self.links.push(Rc::downgrade(&link));
+        (self.plan(now), link)
+    }
+
+    /// A fault begins; returns what the attempts that run come to.
+    pub(super) fn strike(&mut self, fault: Fault, now: Tick) -> Vec<Course> {
+        self.fault = fault;
+        self.links.iter().filter_map(Weak::upgrade).filter_map(|link| link.strike(fault, now)).collect()
+    }
+
+    /// The fault ends; returns how many attempts go on.
+    pub(super) fn recover(&mut self) -> usize {
+        self.fault = Fault::None;
+        self.links.iter().filter_map(Weak::upgrade).filter(|link| link.release()).count()
+    }
+
+    fn plan(&mut self, now: Tick) -> Plan {
         match self.fault {
-            Fault::None => self.serve(1.0, End::Whole),
+            Fault::None | Fault::Stall | Fault::HalfOpen => self.serve(1.0, End::Whole),
             Fault::Slow => self.serve(10.0, End::Whole),
             Fault::Truncate => {
                 let end = [End::Broken, End::Broken, End::Never][self.rng.usize(..3)];
                 self.serve(0.5, end)
             }
-            Fault::Stall | Fault::HalfOpen => Plan::Nothing,
             Fault::Flap if is_up(now) => self.serve(1.0, End::Whole),
             Fault::Fast | Fault::Flap => self.fail(),
         }

@@ -13,16 +13,18 @@ use tidegate::balance::NoPick;
 use tidegate::endpoint::Serial;
 use tidegate::kit::clock::Tick;
 use tidegate::model::{self, Outcome, Priority, Reason};
-use tidegate::resilience::bulkhead::Slot;
+use tidegate::resilience::bulkhead::{Bulkhead, Slot};
 use tidegate::resilience::queue::{Refusal, Want};
 use tidegate::resilience::retry::{Delays, Event, honour, is_idempotent, is_safe, matches};
 
-use super::books::{self, Seen};
+use super::books;
 use super::client::Standing;
+use super::link::{Hitch, Link};
 use super::place::Place;
-use super::proxy::Proxy;
+use super::proxy::{Proxy, has_slot_for};
 use super::replica::{End, Plan};
 use super::scenario::{Settings, bits, number};
+use super::seen::Seen;
 
 /// As in `pool/seat.rs`.
 const MAX_PICKS: usize = 16;
@@ -30,7 +32,6 @@ const MAX_PICKS: usize = 16;
 /// A request, or another attempt of it.
 #[derive(Clone)]
 pub(super) struct Call {
-    pub(super) number: u64,
     pub(super) worker: usize,
     pub(super) settings: Rc<Settings>,
     pub(super) method: Method,
@@ -49,6 +50,7 @@ struct Reply {
     place: Place,
     status: StatusCode,
     retry_after: Option<Duration>,
+    link: Rc<Link>,
     body: Duration,
     end: End,
     slot: Option<Held>,
@@ -67,6 +69,8 @@ type Attempted = Pin<Box<dyn Future<Output = Result<Reply, Denied>>>>;
 struct Held {
     slot: Option<Slot>,
     proxy: Rc<Proxy>,
+    /// When the time of the whole request is over.
+    end: Option<(Tick, Reason)>,
 }
 
 impl Call {
@@ -84,9 +88,9 @@ impl Denied {
 }
 
 impl Held {
-    fn new(slot: Slot, proxy: &Rc<Proxy>) -> Self {
+    fn new(slot: Slot, proxy: &Rc<Proxy>, end: Option<(Tick, Reason)>) -> Self {
         proxy.books.borrow_mut().slots.begin();
-        Self { slot: Some(slot), proxy: proxy.clone() }
+        Self { slot: Some(slot), proxy: proxy.clone(), end }
     }
 
     fn end(mut self, end: books::End) {
@@ -106,7 +110,8 @@ impl Held {
 
 impl Drop for Held {
     fn drop(&mut self) {
-        self.finish(books::End::Aborted);
+        let is_over = self.end.is_some_and(|(end, _)| end <= self.proxy.now());
+        self.finish(if is_over { books::End::Failed } else { books::End::Aborted });
     }
 }
 
@@ -116,18 +121,11 @@ pub(super) async fn serve(proxy: Rc<Proxy>, mut call: Call) -> Outcome {
         call.end_by(proxy.now() + total, Reason::TotalTimeout);
     }
     let end = call.end;
-    let outcome = match proxy.lab.within(end.map(|(end, _)| end), contained(&proxy, call)).await {
+    match proxy.lab.within(end.map(|(end, _)| end), contained(&proxy, call)).await {
         None => Outcome::Failed(Reason::TotalTimeout),
         Some(Err(denied)) => Outcome::Failed(denied.reason),
         Some(Ok(reply)) => download(&proxy, reply).await,
-    };
-    let counts = &mut proxy.books.borrow_mut().counts;
-    match outcome {
-        Outcome::Truncated(_) => counts.note(Seen::Truncated),
-        Outcome::Failed(Reason::FirstByteTimeout | Reason::AttemptTimeout | Reason::TotalTimeout) => counts.note(Seen::Timeouts),
-        _ => {}
     }
-    outcome
 }
 
 async fn contained(proxy: &Rc<Proxy>, call: Call) -> Result<Reply, Denied> {
@@ -137,7 +135,10 @@ async fn contained(proxy: &Rc<Proxy>, call: Call) -> Result<Reply, Denied> {
         None => {
             let limit = bulkhead.timeout();
             let wait = bulkhead.wait(call.priority, call.started, proxy.now());
-            let wait = wait.map_err(|refusal| Denied::by_proxy(of(refusal, Reason::BulkheadFull)))?;
+            let wait = wait.map_err(|refusal| {
+                note_hull_refusal(proxy, bulkhead);
+                Denied::by_proxy(of(refusal, Reason::BulkheadFull))
+            })?;
             let standing = Standing::new(proxy, true, wait, 0, &call, proxy.now() + limit);
             match proxy.lab.within(Some(proxy.now() + limit), standing).await {
                 Some(granted) => granted.map_err(|refusal| Denied::by_proxy(of(refusal, Reason::BulkheadFull)))?,
@@ -145,7 +146,7 @@ async fn contained(proxy: &Rc<Proxy>, call: Call) -> Result<Reply, Denied> {
             }
         }
     };
-    let slot = Held::new(slot, proxy);
+    let slot = Held::new(slot, proxy, call.end);
     match hedged(proxy, call).await {
         Ok(reply) => Ok(Reply { slot: Some(slot), ..reply }),
         Err(denied) => {
@@ -278,7 +279,7 @@ async fn attempt(proxy: &Rc<Proxy>, mut call: Call) -> Result<Reply, Denied> {
     if let Some(limit) = proxy.scenario.timeouts.attempt {
         call.end_by(proxy.now() + limit, Reason::AttemptTimeout);
     }
-    place.end = call.end;
+    place.end_by(call.end, call.started);
     let own = call.end.filter(|(_, reason)| *reason == Reason::AttemptTimeout);
     match proxy.lab.within(own.map(|(end, _)| end), send(proxy, place)).await {
         Some(result) => result,
@@ -289,7 +290,7 @@ async fn attempt(proxy: &Rc<Proxy>, mut call: Call) -> Result<Reply, Denied> {
 async fn seat(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, Denied> {
     let queue = &proxy.queue;
     let worker = &proxy.workers[call.worker];
-    let found = if queue.is_busy() {
+    let found = if queue.is_busy() && queue.is_on() {
         let members = worker.members.borrow().clone();
         Err(members.required(&call.required).err().unwrap_or(NoPick::Full))
     } else {
@@ -298,12 +299,38 @@ async fn seat(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, Denied> {
     match found {
         Ok(place) => Ok(place),
         Err(NoPick::Empty | NoPick::Unavailable | NoPick::Full) if queue.is_on() => wait(proxy, call).await,
-        Err(reason) => Err(Denied::by_proxy(match reason {
-            NoPick::Empty => Reason::NoEndpoint,
-            NoPick::Unavailable => Reason::NoAvailableEndpoint,
-            NoPick::Full => Reason::QueueFull,
-            NoPick::Capability => Reason::CapabilityUnavailable,
-        })),
+        Err(reason) => {
+            note_no_place(proxy, call, reason);
+            Err(Denied::by_proxy(match reason {
+                NoPick::Empty => Reason::NoEndpoint,
+                NoPick::Unavailable => Reason::NoAvailableEndpoint,
+                NoPick::Full => Reason::QueueFull,
+                NoPick::Capability => Reason::CapabilityUnavailable,
+            }))
+        }
+    }
+}
+
+/// Who may not wait must not be one whom a free slot suits, as far as its worker knows.
+fn note_no_place(proxy: &Proxy, call: &Call, reason: NoPick) {
+    let required = bits(call.required.iter().map(AsRef::as_ref));
+    let members = proxy.workers[call.worker].members.borrow().clone();
+    let mut books = proxy.books.borrow_mut();
+    if reason == NoPick::Full {
+        books.counts.note(Seen::TurnedAway);
+    }
+    if let Some(endpoint) = members.set.endpoints().iter().find(|endpoint| has_slot_for(endpoint, required)) {
+        books.note::<()>(Err(format!("one was turned away, {reason:?}, while {} had a slot for it", endpoint.spec.id)));
+    }
+}
+
+/// Who is turned away from the bulkhead must find every slot taken.
+fn note_hull_refusal(proxy: &Proxy, bulkhead: &Bulkhead) {
+    let report = bulkhead.report();
+    let mut books = proxy.books.borrow_mut();
+    books.counts.note(Seen::HullRefused);
+    if report.active < report.max_concurrent {
+        books.note::<()>(Err(format!("one was turned away from a bulkhead with a free slot: {report:?}")));
     }
 }
 
@@ -311,7 +338,7 @@ fn look(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, NoPick> {
     let mut refusal = NoPick::Unavailable;
     for _ in 0..MAX_PICKS {
         let member = proxy.workers[call.worker].pick(call, proxy.now())?;
-        match Place::take(proxy, member, call.number) {
+        match Place::take(proxy, member) {
             Some(place) => return Ok(place),
             None => refusal = NoPick::Full,
         }
@@ -333,6 +360,7 @@ async fn wait(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, Denied> {
         })?;
         proxy.books.borrow_mut().counts.note(Seen::Queued);
         let standing = Standing::new(proxy, false, wait, required, call, deadline).again(has_stood, !strangers.is_empty());
+        let flag = standing.flag().clone();
         let grant = match proxy.lab.within(Some(deadline), standing).await {
             Some(granted) => granted.map_err(|refusal| Denied::by_proxy(of(refusal, Reason::QueueFull)))?,
             None => {
@@ -343,7 +371,7 @@ async fn wait(proxy: &Rc<Proxy>, call: &Call) -> Result<Place, Denied> {
         has_stood = true;
         let worker = &proxy.workers[call.worker];
         match worker.member_of(grant.endpoint()) {
-            Some(member) => return Ok(Place::granted(proxy, member, grant, call.number)),
+            Some(member) => return Ok(Place::granted(proxy, member, grant, flag.raised())),
             None => {
                 proxy.books.borrow_mut().counts.note(Seen::Strangers);
                 let endpoint = grant.endpoint().clone();
@@ -371,44 +399,56 @@ fn note_refusal(proxy: &Proxy, required: u8, has_stood: bool) {
 
 async fn send(proxy: &Rc<Proxy>, mut place: Place) -> Result<Reply, Denied> {
     let endpoint = place.member().endpoint.clone();
-    let plan = proxy.replicas.borrow_mut()[number(&endpoint.spec.id)].plan(proxy.now());
-    let limit = proxy.scenario.timeouts.first_byte;
-    let (after, failure) = match plan {
-        Plan::Answers { after, .. } if after < limit => (after, None),
-        Plan::Fails { after, reason, sent } if after < limit => (after, Some((reason, sent))),
-        _ => (limit, Some((Reason::FirstByteTimeout, true))),
+    let (plan, link) = {
+        let replica = &mut proxy.replicas.borrow_mut()[number(&endpoint.spec.id)];
+        if let Some(seen) = Seen::of_fault(replica.fault) {
+            proxy.books.borrow_mut().counts.note(seen);
+        }
+        replica.take(proxy.now())
     };
-    proxy.lab.sleep(after).await;
-    if let Some((reason, sent)) = failure {
-        place.ended(Outcome::Failed(reason));
-        return Err(Denied { reason, member: Some(endpoint.serial()), sent });
-    }
-    let Plan::Answers { status, retry_after, body, end, .. } = plan else {
-        return Err(Denied::by_proxy(Reason::Internal));
+    let (Plan::Answers { after, .. } | Plan::Fails { after, .. }) = plan;
+    let limit = proxy.now() + proxy.scenario.timeouts.first_byte;
+    let answer = match (proxy.lab.within(Some(limit), link.flow(&proxy.lab, after, None)).await, plan) {
+        (None, _) => Err((Reason::FirstByteTimeout, true)),
+        (Some(Err(_)), _) => Err((Reason::EndpointReset, true)),
+        (Some(Ok(())), Plan::Fails { reason, sent, .. }) => Err((reason, sent)),
+        (Some(Ok(())), Plan::Answers { status, retry_after, body, end, .. }) => Ok((status, retry_after, body, end)),
     };
+    let (status, retry_after, body, end) = match answer {
+        Ok(answer) => answer,
+        Err((reason, sent)) => {
+            place.ended(Outcome::Failed(reason));
+            return Err(Denied { reason, member: Some(endpoint.serial()), sent });
+        }
+    };
+    link.head_has_come();
     let status = StatusCode::from_u16(status).expect("replicas answer with valid statuses");
     place.answered(status);
     if let (Some(attempt), Some(wait), StatusCode::TOO_MANY_REQUESTS) = (place.attempt(), retry_after, status) {
         attempt.park(wait, proxy.now());
     }
-    Ok(Reply { place, status, retry_after, body, end, slot: None })
+    Ok(Reply { place, status, retry_after, link, body, end, slot: None })
 }
 
 async fn download(proxy: &Rc<Proxy>, reply: Reply) -> Outcome {
-    let Reply { mut place, body, end, slot, .. } = reply;
-    let limit = place.end;
-    let idle = proxy.scenario.timeouts.idle;
+    let Reply { mut place, link, body, end, slot, .. } = reply;
+    let (limit, idle) = (place.end(), proxy.scenario.timeouts.idle);
     let body = proxy.lab.within(limit.map(|(end, _)| end), async {
-        proxy.lab.sleep(body).await;
-        if end == End::Never {
-            proxy.lab.sleep(idle).await;
+        link.flow(&proxy.lab, body, Some(idle)).await?;
+        match end {
+            End::Whole => Ok(()),
+            End::Broken => Err(Hitch::Cut),
+            End::Never => {
+                proxy.lab.sleep(idle).await;
+                Err(Hitch::Idle)
+            }
         }
     });
-    let outcome = match (body.await, end) {
-        (None, _) => Outcome::Truncated(limit.map_or(Reason::Internal, |(_, reason)| reason)),
-        (Some(()), End::Whole) => Outcome::Completed,
-        (Some(()), End::Broken) => Outcome::Truncated(Reason::EndpointTruncated),
-        (Some(()), End::Never) => Outcome::Truncated(Reason::IdleTimeout),
+    let outcome = match body.await {
+        None => Outcome::Truncated(limit.map_or(Reason::Internal, |(_, reason)| reason)),
+        Some(Ok(())) => Outcome::Completed,
+        Some(Err(Hitch::Cut)) => Outcome::Truncated(Reason::EndpointTruncated),
+        Some(Err(Hitch::Idle)) => Outcome::Truncated(Reason::IdleTimeout),
     };
     if let Some(slot) = slot {
         let is_good = outcome == Outcome::Completed && !place.is_failure();

@@ -5,13 +5,11 @@ use std::fmt::Write;
 use std::rc::Rc;
 use std::time::Duration;
 
-use tidegate::kit::clock::Tick;
-
-use super::books::{Counts, Seen};
 use super::lab::Event;
 use super::laws;
 use super::proxy::Proxy;
 use super::scenario::Scenario;
+use super::seen::{Counts, Seen};
 
 /// Nothing that a request waits for takes that long.
 const NIGHT: Duration = Duration::from_secs(4 * 60 * 60);
@@ -27,6 +25,11 @@ pub(super) struct Summary {
     pub(super) counts: Counts,
 }
 
+/// Returns how to see a seed again.
+pub(super) fn replay(seed: u64) -> String {
+    format!("TIDEGATE_SIM_SEED={seed} cargo test --test sim protect")
+}
+
 /// Runs `seed` to its end.
 ///
 /// # Errors
@@ -40,12 +43,13 @@ pub(super) fn run(seed: u64) -> Result<Summary, String> {
     let mut digest = 0;
     let result = live(&proxy, &mut told, &mut digest);
     let mut counts = proxy.books.borrow().counts;
-    counts.add(Seen::Ejections, proxy.ejection.total());
+    counts.add(Seen::Withdrawn, proxy.books.borrow().queue.withdrawn);
+    counts.add(Seen::HullWithdrawn, proxy.books.borrow().hull.withdrawn);
     for identity in &proxy.books.borrow().identities {
         counts.add(Seen::Openings, identity.breaker.report(proxy.now()).map_or(0, |report| report.opened_total));
     }
     result.map(|()| Summary { digest, counts }).map_err(|breach| {
-        let mut text = format!("seed {seed}: {breach}\n  replay: TIDEGATE_SIM_SEED={seed} cargo test --test sim protect\n  last:");
+        let mut text = format!("seed {seed}: {breach}\n  replay: {}\n  last:", replay(seed));
         for (at, event) in told {
             let _ = write!(text, " {event:?}@{at}");
         }
@@ -54,10 +58,8 @@ pub(super) fn run(seed: u64) -> Result<Summary, String> {
 }
 
 fn live(proxy: &Rc<Proxy>, told: &mut VecDeque<(u64, Event)>, digest: &mut u64) -> Result<(), String> {
-    let day = Tick::default() + proxy.scenario.day;
-    let end = day + NIGHT;
     laws::check(proxy)?;
-    while let Some(event) = proxy.lab.next(end) {
+    while let Some(event) = proxy.lab.next(proxy.evening() + NIGHT) {
         if told.len() == TOLD {
             told.pop_front();
         }
@@ -67,7 +69,7 @@ fn live(proxy: &Rc<Proxy>, told: &mut VecDeque<(u64, Event)>, digest: &mut u64) 
         proxy.ring();
         laws::check(proxy)?;
         *digest = mix(*digest, proxy, event);
-        if proxy.now() > day && proxy.lab.running_tasks() == 0 {
+        if proxy.now() > proxy.evening() && proxy.lab.running_tasks() == 0 {
             return laws::everything_has_ended(proxy);
         }
     }

@@ -36,7 +36,8 @@ pub(super) struct Scenario {
     pub(super) storm_share: f64,
     /// How often the config changes; `None` is never.
     pub(super) reloads: Option<Duration>,
-    pub(super) leaps: bool,
+    /// How often the clock leaps; `None` is never.
+    pub(super) leaps: Option<Duration>,
     pub(super) timeouts: Timeouts,
     pub(super) settings: Settings,
 }
@@ -99,7 +100,7 @@ impl Scenario {
             storms: Duration::from_millis(rng.u64(800..8_000)),
             storm_share: [0.05, 0.2, 0.5, 1.0][rng.usize(..4)],
             reloads: chance(rng, 0.7).then(|| Duration::from_millis(rng.u64(2_000..20_000))),
-            leaps: chance(rng, 0.5),
+            leaps: chance(rng, 0.5).then(|| secs(rng, 5.0, 25.0)),
             timeouts,
             settings,
         }
