@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::health::CheckReport;
 use crate::model::{Id, Overload, Policies, Queue, RouteTimeouts};
 use crate::resilience::queue::Figures;
-use crate::resilience::{fault, hedge, retry, shadow};
+use crate::resilience::{fault, hedge, rate_limit, retry, shadow};
 
 /// A queue, of a pool or of a bulkhead.
 #[derive(Clone, Debug, Serialize)]
@@ -71,6 +71,8 @@ pub struct RouteView {
     pub timeouts: RouteTimeouts,
     /// What is in force for its requests.
     pub policies: Policies,
+    /// What its rate limits have counted, in the order of the file.
+    pub rate_limits: Vec<rate_limit::Report>,
     /// What became of its retries; `None` when nothing is tried again.
     pub retries: Option<RetriesView>,
     /// When it hedges, and at what cost; `None` when it does not.

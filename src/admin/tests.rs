@@ -97,6 +97,7 @@ fn route_view(name: &str) -> RouteView {
         pools: if name == "here" { vec![] } else { vec!["agents".parse().unwrap()] },
         timeouts: RouteTimeouts::default(),
         policies: Policies::default(),
+        rate_limits: vec![],
         retries: Some(RetriesView { retries_total: 4, recovered_total: 3, skipped_total, budget }),
         hedging: None,
         mirroring: None,

@@ -3,20 +3,22 @@
 //! What workers count for each request is `telemetry`'s; here is what the machines of `resilience` and `health` count by themselves. Every
 //! label is a configured name or a word of a closed list.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use crate::endpoint::{Cause, Endpoint};
 use crate::health::Finding;
 use crate::kit::clock::{self, Tick};
+use crate::model::RateKey;
 use crate::registry::{LivePool, World};
 use crate::resilience::breaker::{self, State};
 use crate::resilience::bulkhead::Report;
 use crate::resilience::queue::Figures;
 use crate::resilience::retry::{self, Retries};
-use crate::resilience::{hedge, shadow};
+use crate::resilience::{hedge, rate_limit, shadow};
 use crate::telemetry::metrics::{Family, Text};
 
-use super::route_view::{pairs, pools};
+use super::route_view::{pairs, pools, rate_limits};
 
 /// A family, and what its samples read.
 pub(super) type Figure<T, V = u64> = (Family, fn(&T) -> V);
@@ -96,6 +98,14 @@ const BULKHEAD_ADMITTED: Family = counter("tidegate_bulkhead_admitted_total", "R
 const BULKHEAD_REQUESTS: Family =
     counter("tidegate_bulkhead_requests_total", "Requests that have given their slot of a bulkhead back, by outcome.");
 
+const RATE_REQUESTS: Family =
+    counter("tidegate_rate_limit_requests_total", "Requests that a rate limit was asked for, by what it said.");
+const RATE_OVERFLOW: Family = counter(
+    "tidegate_rate_limit_overflow_total",
+    "Requests whose key found no room in a rate limit and was counted together with others.",
+);
+const RATE_KEYS: Family = gauge("tidegate_rate_limit_keys", "Keys that have a bucket of their own in a rate limit.");
+
 /// What retries count.
 const RETRIES: [Figure<Retries>; 2] = [
     (counter("tidegate_retries_total", "Attempts beyond the first of their request."), |retries| retries.retries_total),
@@ -139,6 +149,7 @@ pub(super) fn render(world: &World, text: &mut Text) {
     health(world, text);
     ejections(world, text);
     bulkheads(world, text);
+    rates(world, text);
     retries(world, now, text);
     hedges(world, now, text);
     mirrors(world, text);
@@ -273,6 +284,42 @@ fn bulkheads(world: &World, text: &mut Text) {
         family(text, of_bulkheads, "bulkhead", &reports, |report| value(&report.queue));
     }
     family(text, BULKHEAD_WAIT, "bulkhead", &reports, |report| report.queue.waited_seconds_total);
+}
+
+fn rates(world: &World, text: &mut Text) {
+    let reports: Vec<_> =
+        pairs(world).flat_map(|(route, state)| rate_limits(state).into_iter().map(|limit| (route.name.as_str(), limit))).collect();
+    let keys: Vec<_> = reports.iter().map(|(_, limit)| key_word(&limit.key)).collect();
+    let each = || {
+        reports
+            .iter()
+            .zip(&keys)
+            .map(|((route, limit), key)| (limit, [("route", *route), ("limit", limit.name.as_str()), ("key", key)]))
+    };
+    text.family(RATE_REQUESTS);
+    for (limit, [route, name, key]) in each() {
+        for (result, count) in [("allowed", limit.allowed_total), ("refused", limit.refused_total)] {
+            text.sample(RATE_REQUESTS.name, &[route, name, key, ("result", result)], count);
+        }
+    }
+    let is_keyed = |limit: &rate_limit::Report| limit.key != RateKey::Route;
+    text.family(RATE_OVERFLOW);
+    for (limit, labels) in each().filter(|(limit, _)| is_keyed(limit)) {
+        text.sample(RATE_OVERFLOW.name, &labels, limit.overflow_total);
+    }
+    text.family(RATE_KEYS);
+    for (limit, labels) in each().filter(|(limit, _)| is_keyed(limit)) {
+        text.sample(RATE_KEYS.name, &labels, limit.keys);
+    }
+}
+
+/// Writes a key as the file does.
+fn key_word(key: &RateKey) -> Cow<'static, str> {
+    match key {
+        RateKey::Route => "route".into(),
+        RateKey::ClientAddress => "client_address".into(),
+        RateKey::Header(name) => format!("header:{name}").into(),
+    }
 }
 
 fn retries(world: &World, now: Tick, text: &mut Text) {

@@ -8,6 +8,7 @@ use crate::model::{self, Action, Id, Route};
 use crate::pool::RouteState;
 use crate::registry::World;
 use crate::resilience::bulkhead;
+use crate::resilience::rate_limit::{self, RateLimiter};
 use crate::resilience::retry::Budget;
 
 use super::proxy::Proxy;
@@ -69,6 +70,11 @@ pub(super) fn pools(route: &Route) -> Vec<Id> {
     }
 }
 
+/// Returns what the rate limits of a route have counted.
+pub(super) fn rate_limits(state: &RouteState) -> Vec<rate_limit::Report> {
+    state.limits.iter().flat_map(|limits| limits.limits()).map(RateLimiter::report).collect()
+}
+
 fn view(route: &Route, state: &RouteState) -> RouteView {
     let now = clock::now();
     let retries = |budget: &Arc<Budget>| {
@@ -85,6 +91,7 @@ fn view(route: &Route, state: &RouteState) -> RouteView {
         pools: pools(route),
         timeouts: route.timeouts.clone(),
         policies: route.policies.clone(),
+        rate_limits: rate_limits(state),
         retries: state.budget.as_ref().map(retries),
         hedging: state.hedging.as_ref().map(|hedging| hedging.report(now)),
         mirroring: route.policies.mirror.as_ref().map(|_| state.shadow.report()),
