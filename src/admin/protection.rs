@@ -75,6 +75,8 @@ pub struct RouteView {
     pub rate_limits: Vec<rate_limit::Report>,
     /// What became of its retries; `None` when nothing is tried again.
     pub retries: Option<RetriesView>,
+    /// Which of its pools has how much of its traffic; `None` without failover.
+    pub failover: Option<Vec<TierView>>,
     /// When it hedges, and at what cost; `None` when it does not.
     pub hedging: Option<hedge::Report>,
     /// What became of its copies; `None` without a mirror.
@@ -83,6 +85,19 @@ pub struct RouteView {
     pub fault: Option<fault::Active>,
     /// Requests that got a fault since the start.
     pub faults_injected_total: u64,
+}
+
+/// A pool of a route whose pools take over from each other.
+#[derive(Clone, Debug, Serialize)]
+pub struct TierView {
+    /// The pool.
+    pub pool: Id,
+    /// The share of its weight that is available, from 0 to 1.
+    pub available: f64,
+    /// The share of the route's traffic that it has now, from 0 to 1; those of all pools add up to 1.
+    pub share: f64,
+    /// Attempts of the route that got a place in it.
+    pub attempts_total: u64,
 }
 
 /// What became of a route's retries.

@@ -98,6 +98,7 @@ fn route_view(name: &str) -> RouteView {
         timeouts: RouteTimeouts::default(),
         policies: Policies::default(),
         rate_limits: vec![],
+        failover: None,
         retries: Some(RetriesView { retries_total: 4, recovered_total: 3, skipped_total, budget }),
         hedging: None,
         mirroring: None,

@@ -18,7 +18,7 @@ use crate::resilience::retry::{self, Retries};
 use crate::resilience::{hedge, rate_limit, shadow};
 use crate::telemetry::metrics::{Family, Text};
 
-use super::route_view::{pairs, pools, rate_limits};
+use super::route_view::{pairs, pools, rate_limits, tiers};
 
 /// A family, and what its samples read.
 pub(super) type Figure<T, V = u64> = (Family, fn(&T) -> V);
@@ -106,6 +106,13 @@ const RATE_OVERFLOW: Family = counter(
 );
 const RATE_KEYS: Family = gauge("tidegate_rate_limit_keys", "Keys that have a bucket of their own in a rate limit.");
 
+const FAILOVER_SHARE: Family =
+    gauge("tidegate_failover_share", "The share of a route's traffic that a pool has, where pools take over from each other.");
+const FAILOVER_ATTEMPTS: Family = counter(
+    "tidegate_failover_attempts_total",
+    "Attempts of a route that got a place in a pool, where pools take over from each other.",
+);
+
 /// What retries count.
 const RETRIES: [Figure<Retries>; 2] = [
     (counter("tidegate_retries_total", "Attempts beyond the first of their request."), |retries| retries.retries_total),
@@ -150,6 +157,7 @@ pub(super) fn render(world: &World, text: &mut Text) {
     ejections(world, text);
     bulkheads(world, text);
     rates(world, text);
+    failovers(world, text);
     retries(world, now, text);
     hedges(world, now, text);
     mirrors(world, text);
@@ -319,6 +327,22 @@ fn key_word(key: &RateKey) -> Cow<'static, str> {
         RateKey::Route => "route".into(),
         RateKey::ClientAddress => "client_address".into(),
         RateKey::Header(name) => format!("header:{name}").into(),
+    }
+}
+
+fn failovers(world: &World, text: &mut Text) {
+    let routes: Vec<_> =
+        pairs(world).filter_map(|(route, state)| Some((route.name.as_str(), tiers(world, route, state)?))).collect();
+    let each = || {
+        routes.iter().flat_map(|(route, tiers)| tiers.iter().map(|tier| (tier, [("route", *route), ("pool", tier.pool.as_str())])))
+    };
+    text.family(FAILOVER_SHARE);
+    for (tier, labels) in each() {
+        text.sample(FAILOVER_SHARE.name, &labels, tier.share);
+    }
+    text.family(FAILOVER_ATTEMPTS);
+    for (tier, labels) in each() {
+        text.sample(FAILOVER_ATTEMPTS.name, &labels, tier.attempts_total);
     }
 }
 

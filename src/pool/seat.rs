@@ -5,6 +5,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use tower::{Layer, Service};
 use super::call::{Answer, Answering, Call, Denied, Reply};
 use super::local::Local;
 use super::place::Place;
+use super::spread::Spread;
 use super::tiers::Tiers;
 use crate::balance::NoPick;
 use crate::kit::clock::{self, Tick};
@@ -34,6 +36,8 @@ struct Policy {
     priority: Priority,
     /// The route's own; the pool's counts when `None`.
     timeout: Option<Duration>,
+    /// Counts places, where pools take over from each other.
+    spread: Option<Arc<Spread>>,
 }
 
 /// Finds a place for each call.
@@ -54,13 +58,21 @@ enum Found {
 }
 
 impl SeatLayer {
-    pub(super) fn new(tiers: Tiers, route: &Route) -> Self {
+    pub(super) fn new(tiers: Tiers, route: &Route, spread: Option<Arc<Spread>>) -> Self {
         let require = route.require.iter().map(|name| name.as_str().into()).collect();
-        Self(Rc::new(Policy { tiers, require, priority: route.policies.priority, timeout: route.timeouts.queue }))
+        Self(Rc::new(Policy { tiers, require, priority: route.policies.priority, timeout: route.timeouts.queue, spread }))
     }
 }
 
 impl Policy {
+    /// Gives a call its place.
+    fn seat(&self, call: &mut Call, place: Place) {
+        if let Some(spread) = &self.spread {
+            spread.count(&place.member().pool);
+        }
+        call.place = Some(place);
+    }
+
     /// Looks for a place that is free now: in the pool that the call's share of the traffic belongs to, and then in those that take over.
     ///
     /// A pool that is only full keeps the call when it has a queue; one whose endpoints this call has tried gives it to the next one.
@@ -203,13 +215,14 @@ where
     fn call(&mut self, mut call: Box<Call>) -> Self::Future {
         match self.policy.look(&call, call.at) {
             Found::Place(place) => {
-                call.place = Some(place);
+                self.policy.seat(&mut call, place);
                 SeatFuture::Found(self.inner.call(call))
             }
             Found::Queue(pool) => {
                 let Self { mut inner, policy } = self.clone();
                 SeatFuture::Waiting(Box::pin(async move {
-                    call.place = Some(policy.wait(&pool, &call).await?);
+                    let place = policy.wait(&pool, &call).await?;
+                    policy.seat(&mut call, place);
                     inner.call(call).await
                 }))
             }
