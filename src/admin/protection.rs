@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::health::CheckReport;
+use crate::health::{CheckReport, HealReport};
 use crate::model::{Id, Overload, Policies, Queue, RouteTimeouts};
 use crate::resilience::queue::Figures;
 use crate::resilience::{fault, hedge, rate_limit, retry, shadow};
@@ -31,6 +31,8 @@ pub struct HealthView {
     pub since: String,
     /// How many of the last checks in a row were good (degraded among them), or else bad.
     pub consecutive: u32,
+    /// What was last done about it while it stayed down; `None` when nothing was.
+    pub heal: Option<HealReport>,
     /// The last results, the latest first.
     pub checks: Vec<CheckReport>,
 }

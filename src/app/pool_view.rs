@@ -123,8 +123,8 @@ pub(super) fn available(live: &LivePool) -> usize {
 }
 
 fn shown(report: EndpointReport) -> HealthView {
-    let EndpointReport { id: _, state, since, consecutive, checks } = report;
-    HealthView { state, since, consecutive, checks }
+    let EndpointReport { id: _, state, since, consecutive, heal, checks } = report;
+    HealthView { state, since, consecutive, heal, checks }
 }
 
 fn quantiles(figures: &Snapshot) -> ResponseTime {
