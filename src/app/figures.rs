@@ -34,6 +34,10 @@ pub(super) const fn counter(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: "counter", help }
 }
 
+const CONNECTIONS_WAITING: Family = gauge(
+    "tidegate_connections_waiting",
+    "Client connections that are accepted and wait for another one of their listener to close.",
+);
 const AVAILABLE: Family = gauge("tidegate_endpoint_available", "Whether an endpoint takes requests: 1 or 0.");
 const IN_FLIGHT: Family = gauge("tidegate_endpoint_in_flight", "Requests that run on an endpoint.");
 const SLOTS: Family = gauge("tidegate_endpoint_slots", "Requests that may run on an endpoint at once.");
@@ -150,6 +154,7 @@ const REPLAY_MEMORY: Family = gauge("tidegate_replay_memory_bytes", "Bytes of re
 /// Writes the figures of `world`.
 pub(super) fn render(world: &World, text: &mut Text) {
     let now = clock::now();
+    listeners(world, text);
     endpoints(world, text);
     breakers(world, now, text);
     queues(world, text);
@@ -181,6 +186,13 @@ pub(super) fn family<'a, T: 'a, V: Display>(
 
 fn each_pool<'a, T>(world: &'a World, look: impl Fn(&'a LivePool) -> Option<T>) -> Vec<(&'a str, T)> {
     world.pools.iter().filter_map(|(name, pool)| Some((name.as_str(), look(pool)?))).collect()
+}
+
+fn listeners(world: &World, text: &mut Text) {
+    text.family(CONNECTIONS_WAITING);
+    for (name, listener) in &world.listeners {
+        text.sample(CONNECTIONS_WAITING.name, &[("listener", name.as_str())], listener.gate.waiting());
+    }
 }
 
 fn endpoints(world: &World, text: &mut Text) {
