@@ -20,7 +20,7 @@ pub use autoscale::{
     AutoscalerView, DecisionView, ElectionView, ForecastView, HistoryView, OrderView, ReplicaView, ScalingView, SignalForecast,
 };
 pub use handles::{CHECKS, Control, Pending, Reading, Unknown};
-pub use protection::{BulkheadView, HealthView, OverloadView, QueueView, RetriesView, RouteView};
+pub use protection::{BulkheadView, HealthView, OverloadView, QueueView, RetriesView, RouteView, TierView};
 pub use server::{Settings, serve};
 pub use view::{
     ConfigView, EndpointView, ListenerView, PoolSummary, PoolView, Readiness, ReloadFailure, ResponseTime, Status, effective,

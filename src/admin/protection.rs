@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::health::CheckReport;
+use crate::health::{CheckReport, HealReport};
 use crate::model::{Id, Overload, Policies, Queue, RouteTimeouts};
 use crate::resilience::queue::Figures;
-use crate::resilience::{fault, hedge, retry, shadow};
+use crate::resilience::{fault, hedge, rate_limit, retry, shadow};
 
 /// A queue, of a pool or of a bulkhead.
 #[derive(Clone, Debug, Serialize)]
@@ -31,6 +31,8 @@ pub struct HealthView {
     pub since: String,
     /// How many of the last checks in a row were good (degraded among them), or else bad.
     pub consecutive: u32,
+    /// What was last done about it while it stayed down; `None` when nothing was.
+    pub heal: Option<HealReport>,
     /// The last results, the latest first.
     pub checks: Vec<CheckReport>,
 }
@@ -71,8 +73,12 @@ pub struct RouteView {
     pub timeouts: RouteTimeouts,
     /// What is in force for its requests.
     pub policies: Policies,
+    /// What its rate limits have counted, in the order of the file.
+    pub rate_limits: Vec<rate_limit::Report>,
     /// What became of its retries; `None` when nothing is tried again.
     pub retries: Option<RetriesView>,
+    /// Which of its pools has how much of its traffic; `None` without failover.
+    pub failover: Option<Vec<TierView>>,
     /// When it hedges, and at what cost; `None` when it does not.
     pub hedging: Option<hedge::Report>,
     /// What became of its copies; `None` without a mirror.
@@ -81,6 +87,19 @@ pub struct RouteView {
     pub fault: Option<fault::Active>,
     /// Requests that got a fault since the start.
     pub faults_injected_total: u64,
+}
+
+/// A pool of a route whose pools take over from each other.
+#[derive(Clone, Debug, Serialize)]
+pub struct TierView {
+    /// The pool.
+    pub pool: Id,
+    /// The share of its weight that is available, from 0 to 1.
+    pub available: f64,
+    /// The share of the route's traffic that it has now, from 0 to 1; those of all pools add up to 1.
+    pub share: f64,
+    /// Attempts of the route that got a place in it.
+    pub attempts_total: u64,
 }
 
 /// What became of a route's retries.

@@ -1,5 +1,6 @@
 //! The server over real sockets, with a control that is not there.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -97,6 +98,8 @@ fn route_view(name: &str) -> RouteView {
         pools: if name == "here" { vec![] } else { vec!["agents".parse().unwrap()] },
         timeouts: RouteTimeouts::default(),
         policies: Policies::default(),
+        rate_limits: vec![],
+        failover: None,
         retries: Some(RetriesView { retries_total: 4, recovered_total: 3, skipped_total, budget }),
         hedging: None,
         mirroring: None,
@@ -124,6 +127,9 @@ impl Control for Arc<Fake> {
                 address: "127.0.0.1:80".parse().unwrap(),
                 tls: false,
                 connections: 5,
+                max_connections: 9,
+                waiting: 0,
+                cut_total: BTreeMap::from([("write", 3)]),
             }],
             pools: vec![PoolSummary { name: "agents".parse().unwrap(), endpoints: 2, available: 1, in_flight: 3 }],
         }

@@ -1,5 +1,7 @@
 //! What the API shows: the public JSON shapes.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::protection::{HealthView, QueueView};
@@ -42,6 +44,12 @@ pub struct ListenerView {
     pub tls: bool,
     /// Its open connections.
     pub connections: u32,
+    /// Connections that may be open at once.
+    pub max_connections: u32,
+    /// Connections that are accepted and wait for one of those to close; others wait in the system's backlog.
+    pub waiting: u32,
+    /// Connections, and streams of HTTP/2, that guards have ended, by guard.
+    pub cut_total: BTreeMap<&'static str, u64>,
 }
 
 /// A pool in one line.

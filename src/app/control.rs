@@ -42,6 +42,9 @@ impl Control for Arc<Proxy> {
                     address: listener.address.clone(),
                     tls: listener.tls.is_some(),
                     connections: listener.gate.open(),
+                    max_connections: listener.model.limits.connections,
+                    waiting: listener.gate.waiting(),
+                    cut_total: self.services.metrics.cuts(&listener.model.name),
                 })
                 .collect(),
             pools: pools

@@ -3,20 +3,22 @@
 //! What workers count for each request is `telemetry`'s; here is what the machines of `resilience` and `health` count by themselves. Every
 //! label is a configured name or a word of a closed list.
 
+use std::borrow::Cow;
 use std::fmt::Display;
 
 use crate::endpoint::{Cause, Endpoint};
 use crate::health::Finding;
 use crate::kit::clock::{self, Tick};
+use crate::model::RateKey;
 use crate::registry::{LivePool, World};
 use crate::resilience::breaker::{self, State};
 use crate::resilience::bulkhead::Report;
 use crate::resilience::queue::Figures;
 use crate::resilience::retry::{self, Retries};
-use crate::resilience::{hedge, shadow};
+use crate::resilience::{hedge, rate_limit, shadow};
 use crate::telemetry::metrics::{Family, Text};
 
-use super::route_view::{pairs, pools};
+use super::route_view::{pairs, pools, rate_limits, tiers};
 
 /// A family, and what its samples read.
 pub(super) type Figure<T, V = u64> = (Family, fn(&T) -> V);
@@ -32,6 +34,10 @@ pub(super) const fn counter(name: &'static str, help: &'static str) -> Family {
     Family { name, kind: "counter", help }
 }
 
+const CONNECTIONS_WAITING: Family = gauge(
+    "tidegate_connections_waiting",
+    "Client connections that are accepted and wait for another one of their listener to close.",
+);
 const AVAILABLE: Family = gauge("tidegate_endpoint_available", "Whether an endpoint takes requests: 1 or 0.");
 const IN_FLIGHT: Family = gauge("tidegate_endpoint_in_flight", "Requests that run on an endpoint.");
 const SLOTS: Family = gauge("tidegate_endpoint_slots", "Requests that may run on an endpoint at once.");
@@ -96,6 +102,21 @@ const BULKHEAD_ADMITTED: Family = counter("tidegate_bulkhead_admitted_total", "R
 const BULKHEAD_REQUESTS: Family =
     counter("tidegate_bulkhead_requests_total", "Requests that have given their slot of a bulkhead back, by outcome.");
 
+const RATE_REQUESTS: Family =
+    counter("tidegate_rate_limit_requests_total", "Requests that a rate limit was asked for, by what it said.");
+const RATE_OVERFLOW: Family = counter(
+    "tidegate_rate_limit_overflow_total",
+    "Requests whose key found no room in a rate limit and was counted together with others.",
+);
+const RATE_KEYS: Family = gauge("tidegate_rate_limit_keys", "Keys that have a bucket of their own in a rate limit.");
+
+const FAILOVER_SHARE: Family =
+    gauge("tidegate_failover_share", "The share of a route's traffic that a pool has, where pools take over from each other.");
+const FAILOVER_ATTEMPTS: Family = counter(
+    "tidegate_failover_attempts_total",
+    "Attempts of a route that got a place in a pool, where pools take over from each other.",
+);
+
 /// What retries count.
 const RETRIES: [Figure<Retries>; 2] = [
     (counter("tidegate_retries_total", "Attempts beyond the first of their request."), |retries| retries.retries_total),
@@ -133,12 +154,15 @@ const REPLAY_MEMORY: Family = gauge("tidegate_replay_memory_bytes", "Bytes of re
 /// Writes the figures of `world`.
 pub(super) fn render(world: &World, text: &mut Text) {
     let now = clock::now();
+    listeners(world, text);
     endpoints(world, text);
     breakers(world, now, text);
     queues(world, text);
     health(world, text);
     ejections(world, text);
     bulkheads(world, text);
+    rates(world, text);
+    failovers(world, text);
     retries(world, now, text);
     hedges(world, now, text);
     mirrors(world, text);
@@ -162,6 +186,13 @@ pub(super) fn family<'a, T: 'a, V: Display>(
 
 fn each_pool<'a, T>(world: &'a World, look: impl Fn(&'a LivePool) -> Option<T>) -> Vec<(&'a str, T)> {
     world.pools.iter().filter_map(|(name, pool)| Some((name.as_str(), look(pool)?))).collect()
+}
+
+fn listeners(world: &World, text: &mut Text) {
+    text.family(CONNECTIONS_WAITING);
+    for (name, listener) in &world.listeners {
+        text.sample(CONNECTIONS_WAITING.name, &[("listener", name.as_str())], listener.gate.waiting());
+    }
 }
 
 fn endpoints(world: &World, text: &mut Text) {
@@ -273,6 +304,58 @@ fn bulkheads(world: &World, text: &mut Text) {
         family(text, of_bulkheads, "bulkhead", &reports, |report| value(&report.queue));
     }
     family(text, BULKHEAD_WAIT, "bulkhead", &reports, |report| report.queue.waited_seconds_total);
+}
+
+fn rates(world: &World, text: &mut Text) {
+    let reports: Vec<_> =
+        pairs(world).flat_map(|(route, state)| rate_limits(state).into_iter().map(|limit| (route.name.as_str(), limit))).collect();
+    let keys: Vec<_> = reports.iter().map(|(_, limit)| key_word(&limit.key)).collect();
+    let each = || {
+        reports
+            .iter()
+            .zip(&keys)
+            .map(|((route, limit), key)| (limit, [("route", *route), ("limit", limit.name.as_str()), ("key", key)]))
+    };
+    text.family(RATE_REQUESTS);
+    for (limit, [route, name, key]) in each() {
+        for (result, count) in [("allowed", limit.allowed_total), ("refused", limit.refused_total)] {
+            text.sample(RATE_REQUESTS.name, &[route, name, key, ("result", result)], count);
+        }
+    }
+    let is_keyed = |limit: &rate_limit::Report| limit.key != RateKey::Route;
+    text.family(RATE_OVERFLOW);
+    for (limit, labels) in each().filter(|(limit, _)| is_keyed(limit)) {
+        text.sample(RATE_OVERFLOW.name, &labels, limit.overflow_total);
+    }
+    text.family(RATE_KEYS);
+    for (limit, labels) in each().filter(|(limit, _)| is_keyed(limit)) {
+        text.sample(RATE_KEYS.name, &labels, limit.keys);
+    }
+}
+
+/// Writes a key as the file does.
+fn key_word(key: &RateKey) -> Cow<'static, str> {
+    match key {
+        RateKey::Route => "route".into(),
+        RateKey::ClientAddress => "client_address".into(),
+        RateKey::Header(name) => format!("header:{name}").into(),
+    }
+}
+
+fn failovers(world: &World, text: &mut Text) {
+    let routes: Vec<_> =
+        pairs(world).filter_map(|(route, state)| Some((route.name.as_str(), tiers(world, route, state)?))).collect();
+    let each = || {
+        routes.iter().flat_map(|(route, tiers)| tiers.iter().map(|tier| (tier, [("route", *route), ("pool", tier.pool.as_str())])))
+    };
+    text.family(FAILOVER_SHARE);
+    for (tier, labels) in each() {
+        text.sample(FAILOVER_SHARE.name, &labels, tier.share);
+    }
+    text.family(FAILOVER_ATTEMPTS);
+    for (tier, labels) in each() {
+        text.sample(FAILOVER_ATTEMPTS.name, &labels, tier.attempts_total);
+    }
 }
 
 fn retries(world: &World, now: Tick, text: &mut Text) {

@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::admin::{EndpointView, HealthView, PoolView, QueueView, ResponseTime, Unknown};
 use crate::endpoint::{Cause, Endpoint};
 use crate::health::{EndpointReport, Report};
@@ -112,7 +114,7 @@ impl Viewer<'_> {
             parked_seconds: vitals.parked_for(now).map(|wait| wait.as_secs_f64()),
             degraded: state.is_degraded(),
             health: health.map(shown),
-            breaker: breaker.report(now),
+            breaker: breaker.report(now).map(|report| report.dated(now, Timestamp::now())),
             ejection: ejects.then(|| self.live.keeper.ejection().report(endpoint.serial())),
         }
     }
@@ -123,8 +125,8 @@ pub(super) fn available(live: &LivePool) -> usize {
 }
 
 fn shown(report: EndpointReport) -> HealthView {
-    let EndpointReport { id: _, state, since, consecutive, checks } = report;
-    HealthView { state, since, consecutive, checks }
+    let EndpointReport { id: _, state, since, consecutive, heal, checks } = report;
+    HealthView { state, since, consecutive, heal, checks }
 }
 
 fn quantiles(figures: &Snapshot) -> ResponseTime {

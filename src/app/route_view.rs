@@ -2,12 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::admin::{BulkheadView, OverloadView, QueueView, RetriesView, RouteView, Unknown};
+use crate::admin::{BulkheadView, OverloadView, QueueView, RetriesView, RouteView, TierView, Unknown};
 use crate::kit::clock;
 use crate::model::{self, Action, Id, Route};
-use crate::pool::RouteState;
+use crate::pool::{RouteState, available_share};
 use crate::registry::World;
 use crate::resilience::bulkhead;
+use crate::resilience::failover::shares;
+use crate::resilience::rate_limit::{self, RateLimiter};
 use crate::resilience::retry::Budget;
 
 use super::proxy::Proxy;
@@ -17,7 +19,7 @@ impl Proxy {
         self.services
             .registry
             .world()
-            .map(|world| pairs(&world).map(|(route, state)| view(route, state)).collect())
+            .map(|world| pairs(&world).map(|(route, state)| view(&world, route, state)).collect())
             .unwrap_or_default()
     }
 
@@ -27,7 +29,7 @@ impl Proxy {
         let shown = world.as_ref().and_then(|world| {
             let (route, state) = pairs(world).find(|(route, _)| route.name.as_str() == name)?;
             act(state);
-            Some(view(route, state))
+            Some(view(world, route, state))
         });
         shown.ok_or_else(|| Unknown::Route(name.to_owned()))
     }
@@ -69,7 +71,39 @@ pub(super) fn pools(route: &Route) -> Vec<Id> {
     }
 }
 
-fn view(route: &Route, state: &RouteState) -> RouteView {
+/// Returns what the rate limits of a route have counted.
+pub(super) fn rate_limits(state: &RouteState) -> Vec<rate_limit::Report> {
+    state.limits.iter().flat_map(|limits| limits.limits()).map(RateLimiter::report).collect()
+}
+
+/// Returns how the pools of a route share its traffic; `None` without failover.
+pub(super) fn tiers(world: &World, route: &Route, state: &RouteState) -> Option<Vec<TierView>> {
+    let (Action::Forward(splits), Some(failover), Some(spread)) = (&route.action, &route.policies.failover, &state.spread) else {
+        return None;
+    };
+    let available = |pool: &Id| world.pools.get(pool).map_or(0.0, |pool| available_share(&pool.members.load().set));
+    let counted = spread.counts().map(|(pool, attempts_total)| TierView {
+        available: available(pool),
+        pool: pool.clone(),
+        share: 0.0,
+        attempts_total,
+    });
+    let mut tiers: Vec<_> = counted.collect();
+    let whole: f64 = splits.iter().map(|split| f64::from(split.weight)).sum();
+    for split in splits {
+        // As `pool::Tiers` has them: each pool that the route names with all that take over.
+        let pools: Vec<&Id> = std::iter::once(&split.pool).chain(&failover.pools).collect();
+        let health: Vec<f64> = pools.iter().map(|pool| available(pool)).collect();
+        for (pool, share) in pools.iter().zip(shares(&health, failover.overprovisioning).as_slice()) {
+            if let Some(tier) = tiers.iter_mut().find(|tier| tier.pool == **pool) {
+                tier.share += share * f64::from(split.weight) / whole;
+            }
+        }
+    }
+    Some(tiers)
+}
+
+fn view(world: &World, route: &Route, state: &RouteState) -> RouteView {
     let now = clock::now();
     let retries = |budget: &Arc<Budget>| {
         let counted = state.tally.report();
@@ -85,6 +119,8 @@ fn view(route: &Route, state: &RouteState) -> RouteView {
         pools: pools(route),
         timeouts: route.timeouts.clone(),
         policies: route.policies.clone(),
+        rate_limits: rate_limits(state),
+        failover: tiers(world, route, state),
         retries: state.budget.as_ref().map(retries),
         hedging: state.hedging.as_ref().map(|hedging| hedging.report(now)),
         mirroring: route.policies.mirror.as_ref().map(|_| state.shadow.report()),

@@ -67,10 +67,20 @@ fn facts(status: &Value) -> Table<2> {
         facts.push(["ready".to_owned(), if why.is_empty() { ready } else { format!("{ready}: {why}") }]);
     }
     for listener in status.get("listeners").and_then(Value::as_array).into_iter().flatten() {
-        let place = format!("{}, {} connections", shown(listener.get("address")), shown(listener.get("connections")));
-        facts.push([format!("listener {}", shown(listener.get("name"))), place]);
+        facts.push([format!("listener {}", shown(listener.get("name"))), connections(listener)]);
     }
     facts
+}
+
+/// Shows where a listener is, how many connections it has, how many wait for a place, and how many guards have cut.
+fn connections(listener: &Value) -> String {
+    let figure = |name: &str| listener.get(name).and_then(Value::as_u64);
+    let limit = figure("max_connections").map_or_else(String::new, |limit| format!(" of {limit}"));
+    let waiting = figure("waiting").map_or_else(String::new, |waiting| format!(", {waiting} waiting"));
+    let cuts = listener.get("cut_total").and_then(Value::as_object);
+    let sum = |cuts: &serde_json::Map<String, Value>| cuts.values().filter_map(Value::as_u64).sum::<u64>();
+    let cut = cuts.map_or_else(String::new, |cuts| format!(", {} cut", sum(cuts)));
+    format!("{}, {}{limit} connections{waiting}{cut}", shown(listener.get("address")), shown(listener.get("connections")))
 }
 
 /// Tells how many requests wait for a slot; nothing when the pool has no queue.
@@ -166,13 +176,17 @@ mod tests {
         let status = json!({
             "uptime_seconds": 5.128,
             "readiness": { "ready": false, "reasons": ["stopping"] },
-            "listeners": [{ "name": "public", "address": "127.0.0.1:8080", "connections": 4 }],
+            "listeners": [
+                { "name": "public", "address": "127.0.0.1:8080", "connections": 4 },
+                { "name": "safe", "address": "127.0.0.1:8443", "connections": 5, "max_connections": 5, "waiting": 2, "cut_total": { "write": 3, "header": 4 } },
+            ],
         });
         let expected = "\
 STATUS
 uptime seconds   5.13
 ready            false: stopping
 listener public  127.0.0.1:8080, 4 connections
+listener safe    127.0.0.1:8443, 5 of 5 connections, 2 waiting, 7 cut
 
 pool agents, round_robin, 7 of 1000 waiting
 ENDPOINT  ADDRESS      STATE                          HEALTH    BREAKER  WEIGHT  IN FLIGHT  ATTEMPTS  FAILED      P50      P95        P99

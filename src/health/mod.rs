@@ -17,7 +17,7 @@ mod testing;
 pub use ejection::Ejection;
 pub use guard::{Alarm, Guard, Judge, Rounds};
 pub use heal::{Outside, Repair, Webhook, WebhookError};
-pub use monitor::{CheckReport, Counters, EndpointReport, Monitor, Plan, Report, Summary, Watch, Watched};
+pub use monitor::{CheckReport, Counters, EndpointReport, HealReport, Monitor, Plan, Report, Summary, Watch, Watched};
 pub use passive::{Sample, Sampler};
 pub use schedule::{first as first_check, next as next_check};
 pub use verdict::{Change, Checked, Entry, Finding, First, HISTORY, Standing, Verdict};

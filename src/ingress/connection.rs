@@ -4,6 +4,7 @@
 //! in it ends that connection and nothing else.
 
 use std::cell::{Cell, RefCell};
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -33,6 +34,7 @@ use crate::message::framing::Guard;
 use crate::message::proxy_protocol::{self, Parsed};
 use crate::model::{Limits, ListenerProtocol};
 use crate::registry::Pass;
+use crate::telemetry::metrics;
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -115,9 +117,22 @@ pub(super) async fn serve(slot: Rc<Slot>, seat: Rc<Seat>, accepted: Accepted) {
     } else {
         serve_http1(&client, &view, stream, first).await
     };
+    if let Some(guard) = client.seat.watched.progress.cut().or_else(|| result.as_ref().err().and_then(guard_of)) {
+        view.counters.cut(guard);
+    }
     if let Err(error) = result {
         debug!(listener = %view.name, ?peer, %error, "Connection ended early.");
     }
+}
+
+/// Tells which guard of HTTP/2 has ended a connection with this error.
+fn guard_of(error: &hyper::Error) -> Option<metrics::Guard> {
+    if error.is_timeout() {
+        return Some(metrics::Guard::Ping);
+    }
+    let error = error.source()?.downcast_ref::<h2::Error>()?;
+    let is_calming = error.is_go_away() && error.is_library() && error.reason() == Some(h2::Reason::ENHANCE_YOUR_CALM);
+    is_calming.then_some(metrics::Guard::Flood)
 }
 
 /// A connection that is ready for HTTP.
@@ -223,8 +238,8 @@ async fn serve_http2(client: &Rc<Client>, view: &View, stream: Stream, first: By
     let inlet = Inlet::new(stream, first, None, client.seat.watched.progress.clone());
     let handler = client.clone();
     let service = service_fn(move |request: hyper::Request<Incoming>| service::handle(handler.clone(), request));
-    let connection =
-        http2_builder(&view.limits, StreamExec::new(client.seat.watched.clone())).serve_connection(TokioIo::new(inlet), service);
+    let connection = http2_builder(&view.limits, StreamExec::new(client.seat.watched.clone(), view.counters.clone()))
+        .serve_connection(TokioIo::new(inlet), service);
     let told = Cell::new(false);
     let graceful = |connection: Pin<&mut http2::Connection<_, _, _>>, order| {
         if matches!(order, Order::Close | Order::LastCall) && !told.replace(true) {

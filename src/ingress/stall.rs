@@ -9,6 +9,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use hyper::rt::Executor;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use tracing::debug;
 
 use super::watch::Watched;
+use crate::telemetry::metrics::{Guard, ListenerCounters};
 
 /// As much of a body as is handed on at once: the most that a client must take within the write timeout.
 ///
@@ -55,20 +57,25 @@ impl Turn {
 
 /// Runs the streams of one connection.
 #[derive(Clone, Debug)]
-pub(super) struct StreamExec {
+pub(super) struct StreamExec(Rc<Streams>);
+
+/// What the streams of one connection share.
+#[derive(Debug)]
+struct Streams {
     watched: Rc<Watched>,
+    counters: Arc<ListenerCounters>,
 }
 
 impl StreamExec {
-    pub(super) const fn new(watched: Rc<Watched>) -> Self {
-        Self { watched }
+    pub(super) fn new(watched: Rc<Watched>, counters: Arc<ListenerCounters>) -> Self {
+        Self(Rc::new(Streams { watched, counters }))
     }
 }
 
 impl<F: Future<Output = ()> + 'static> Executor<F> for StreamExec {
     fn execute(&self, future: F) {
         // Detached: hyper's own tasks end with their connection.
-        drop(tokio::task::spawn_local(Guarded::new(self.watched.clone(), future)));
+        drop(tokio::task::spawn_local(Guarded::new(self.0.clone(), future)));
     }
 }
 
@@ -77,15 +84,15 @@ pin_project! {
     struct Guarded<F> {
         #[pin]
         stream: Option<F>,
-        watched: Rc<Watched>,
+        shared: Rc<Streams>,
         handed: Option<Instant>,
         sleep: Option<Pin<Box<Sleep>>>,
     }
 }
 
 impl<F> Guarded<F> {
-    const fn new(watched: Rc<Watched>, stream: F) -> Self {
-        Self { stream: Some(stream), watched, handed: None, sleep: None }
+    const fn new(shared: Rc<Streams>, stream: F) -> Self {
+        Self { stream: Some(stream), shared, handed: None, sleep: None }
     }
 }
 
@@ -95,7 +102,7 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(stream) = this.stream.as_mut().as_pin_mut() else { return Poll::Ready(()) };
-        let turn = &this.watched.turn.0;
+        let turn = &this.shared.watched.turn.0;
         turn.set(Event::Untouched);
         if stream.poll(cx).is_ready() {
             return Poll::Ready(());
@@ -106,7 +113,7 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
             Event::Handed => *this.handed = Some(Instant::now()),
         }
         let Some(handed) = *this.handed else { return Poll::Pending };
-        let end = handed + this.watched.write_timeout();
+        let end = handed + this.shared.watched.write_timeout();
         let sleep = this.sleep.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(end)));
         loop {
             ready!(sleep.as_mut().poll(cx));
@@ -116,6 +123,7 @@ impl<F: Future<Output = ()>> Future for Guarded<F> {
             }
             sleep.as_mut().reset(end);
         }
+        this.shared.counters.cut(Guard::StreamWrite);
         debug!("A stream is reset, because its client takes none of it.");
         turn.set(Event::Cut);
         this.stream.set(None);
@@ -139,6 +147,10 @@ mod tests {
         seat.watched.clone()
     }
 
+    fn guarded<F>(watched: Rc<Watched>, stream: F) -> Guarded<F> {
+        Guarded::new(Rc::new(Streams { watched, counters: Arc::default() }), stream)
+    }
+
     /// Runs a stream whose body says this, one after the other, with as many seconds between, and then nothing more.
     async fn run(events: &[(u64, Option<Poll<()>>)]) -> Option<Duration> {
         let watched = watched();
@@ -153,7 +165,7 @@ mod tests {
             std::future::pending().await
         };
         let begun = Instant::now();
-        let ended = tokio::time::timeout(WRITE * 100, Guarded::new(watched, stream)).await;
+        let ended = tokio::time::timeout(WRITE * 100, guarded(watched, stream)).await;
         ended.ok().map(|()| begun.elapsed())
     }
 
@@ -193,7 +205,7 @@ mod tests {
                     std::future::pending::<()>().await;
                 }
             };
-            Guarded::new(watched.clone(), stream).await;
+            guarded(watched.clone(), stream).await;
             assert_eq!((told.get(), watched.turn.is_cut()), (cut, false));
         }
     }

@@ -16,7 +16,8 @@ use super::stall::Turn;
 use crate::kit::clock::{self, Tick};
 use crate::kit::gcra::{Decision, Gcra, Rate};
 use crate::message::Refusal;
-use crate::model::ListenerTimeouts;
+use crate::model::{ListenerTimeouts, Reason};
+use crate::telemetry::metrics::Guard;
 
 /// How long an answered connection may still be read from, so that the client can read the answer before a reset (RFC 9112 section 9.6).
 const LINGER: Duration = Duration::from_secs(2);
@@ -60,6 +61,8 @@ pub(super) struct Progress {
     switched: AtomicBool,
     refusal: OnceLock<(u64, Refusal)>,
     given_up: Gcra,
+    /// The first guard that has ended it.
+    cut: OnceLock<Guard>,
 }
 
 impl Progress {
@@ -79,6 +82,7 @@ impl Progress {
             switched: AtomicBool::new(false),
             refusal: OnceLock::new(),
             given_up: Gcra::default(),
+            cut: OnceLock::new(),
         }
     }
 
@@ -153,6 +157,19 @@ impl Progress {
     pub(super) fn refuse(&self, index: u64, refusal: Refusal) {
         // Only the first refusal counts, and nothing can be refused after it.
         let _ = self.refusal.set((index, refusal));
+        if matches!(refusal.reason, Reason::HeaderTimeout | Reason::RequestBodyTimeout) {
+            self.note_cut(Guard::Header);
+        }
+    }
+
+    /// Returns the guard that has ended the connection.
+    pub(super) fn cut(&self) -> Option<Guard> {
+        self.cut.get().copied()
+    }
+
+    fn note_cut(&self, guard: Guard) {
+        // Only the first one counts: what ends a connection may be followed by what ends it harder.
+        let _ = self.cut.set(guard);
     }
 
     /// Returns why the rest of the connection is refused.
@@ -193,7 +210,11 @@ impl Progress {
         if self.handshaking.load(Relaxed) {
             return if now.since(self.opened) >= timeouts.handshake { Order::End } else { Order::None };
         }
-        if over(&self.linger_since, LINGER) || over(&self.stalled_since, timeouts.write) {
+        if over(&self.linger_since, LINGER) {
+            return Order::End;
+        }
+        if over(&self.stalled_since, timeouts.write) {
+            self.note_cut(Guard::Write);
             return Order::End;
         }
         if over(&self.head_since, timeouts.header) {
@@ -206,19 +227,20 @@ impl Progress {
         }
         let ending = Tick::from_nanos(self.ending_since.load(Relaxed));
         let last_used = ending.max(Tick::from_nanos(self.last_end.load(Relaxed)));
-        let (unused, limit) = if self.is_ending() {
-            (now.since(last_used), LAST_CALL)
+        let (unused, limit, guard) = if self.is_ending() {
+            (now.since(last_used), LAST_CALL, None)
         } else if self.served.load(Relaxed) == 0 {
-            (now.since(self.opened), timeouts.header)
+            (now.since(self.opened), timeouts.header, Some(Guard::NoRequest))
         } else {
-            (now.since(Tick::from_nanos(self.last_end.load(Relaxed))), timeouts.keep_alive)
+            (now.since(Tick::from_nanos(self.last_end.load(Relaxed))), timeouts.keep_alive, Some(Guard::KeepAlive))
         };
-        match unused.checked_sub(limit) {
-            None => Order::None,
-            // HTTP/2 closes when its last bytes are taken, which a client can put off for ever.
-            Some(late) if late >= timeouts.write => Order::End,
-            Some(_) => Order::Close,
+        let Some(late) = unused.checked_sub(limit) else { return Order::None };
+        // HTTP/2 closes when its last bytes are taken, which a client can put off for ever.
+        let is_too_late = late >= timeouts.write;
+        if let Some(guard) = guard.or(is_too_late.then_some(Guard::Write)) {
+            self.note_cut(guard);
         }
+        if is_too_late { Order::End } else { Order::Close }
     }
 }
 
@@ -280,6 +302,7 @@ impl Watched {
     pub(super) fn gave_up(&self, now: Tick, most: u32) {
         let rate = Rate::new(CANCELS_PER_SECOND, Duration::from_secs(1), most);
         if matches!(self.progress.given_up.take(now, rate), Decision::Refused { .. }) {
+            self.progress.note_cut(Guard::Flood);
             self.give(Order::End);
         }
     }
@@ -414,6 +437,40 @@ mod tests {
         let progress = Progress::new(seconds(0));
         progress.established();
         progress
+    }
+
+    #[test]
+    fn each_guard_is_told_and_what_is_no_guard_is_not() {
+        let timeouts = ListenerTimeouts::default();
+        let silent = established();
+        silent.judge(&timeouts, seconds(9));
+        assert_eq!(silent.cut(), None);
+        silent.judge(&timeouts, seconds(10));
+        assert_eq!(silent.cut(), Some(Guard::NoRequest));
+        silent.judge(&timeouts, seconds(70));
+        assert_eq!(silent.cut(), Some(Guard::NoRequest), "what came first counts");
+        let idle = established();
+        idle.begin();
+        idle.end(seconds(100));
+        idle.judge(&timeouts, seconds(175));
+        assert_eq!(idle.cut(), Some(Guard::KeepAlive));
+        let stalled = established();
+        stalled.begin();
+        stalled.write_stalled();
+        stalled.judge(&timeouts, clock::now() + Duration::from_secs(61));
+        assert_eq!(stalled.cut(), Some(Guard::Write));
+        let dripping = established();
+        dripping.refuse(1, Refusal::new(Reason::MalformedRequest, "x"));
+        assert_eq!(dripping.cut(), None);
+        let dripping = established();
+        dripping.refuse(1, Refusal::new(Reason::HeaderTimeout, "x"));
+        assert_eq!(dripping.cut(), Some(Guard::Header));
+        // One that is asked to end does so by the proxy's will, unless its client does not let it.
+        let ending = established();
+        ending.last_call();
+        let closed = clock::now() + LAST_CALL;
+        assert_eq!((ending.judge(&timeouts, closed), ending.cut()), (Order::Close, None));
+        assert_eq!((ending.judge(&timeouts, closed + timeouts.write), ending.cut()), (Order::End, Some(Guard::Write)));
     }
 
     #[test]

@@ -4,4 +4,5 @@ pub mod clock;
 pub mod ewma;
 pub mod gcra;
 pub mod hash;
+pub mod sharded;
 pub mod window;

@@ -206,10 +206,7 @@ impl Local {
         {
             return share;
         }
-        let weight = |endpoint: &Arc<Endpoint>| f64::from(endpoint.weight().hundredths());
-        let all: f64 = members.set.endpoints().iter().map(weight).sum();
-        let available: f64 = members.set.endpoints().iter().filter(|endpoint| endpoint.is_eligible()).map(weight).sum();
-        let share = if all > 0.0 { available / all } else { 0.0 };
+        let share = available_share(&members.set);
         self.share.set(Some((stamp, share)));
         share
     }
@@ -223,6 +220,14 @@ impl Members {
         let names = route.iter().chain(request).map(AsRef::as_ref);
         self.set.required_mask(names).ok_or(if self.set.is_empty() { NoPick::Empty } else { NoPick::Capability })
     }
+}
+
+/// Returns the share of the weight of `set` that is available, from 0 to 1.
+pub fn available_share(set: &EndpointSet) -> f64 {
+    let weight = |endpoint: &Arc<Endpoint>| f64::from(endpoint.weight().hundredths());
+    let all: f64 = set.endpoints().iter().map(weight).sum();
+    let available: f64 = set.endpoints().iter().filter(|endpoint| endpoint.is_eligible()).map(weight).sum();
+    if all > 0.0 { available / all } else { 0.0 }
 }
 
 fn members(shared: &Shared<'_>, previous: Option<&Members>, metrics: &Shard) -> Members {

@@ -19,6 +19,7 @@ mod route_state;
 mod seat;
 mod slow;
 mod spare;
+mod spread;
 mod stack;
 mod tiers;
 
@@ -28,8 +29,9 @@ mod testing;
 pub use call::{Call, Denied, Reply, Tries};
 pub use dispatch::Dispatch;
 pub use download::Download;
-pub use local::{Local, Shared};
+pub use local::{Local, Shared, available_share};
 pub use member::Member;
 pub use route_state::RouteState;
+pub use spread::Spread;
 pub use stack::{Stack, build};
 pub use tiers::Tiers;

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::spread::Spread;
 use crate::kit::clock::Tick;
 use crate::model::{Id, Policies, Route};
 use crate::resilience::bulkhead::Bulkhead;
@@ -26,6 +27,8 @@ pub struct RouteState {
     pub bulkhead: Option<Arc<Bulkhead>>,
     /// The limits of its rate; `None` without any.
     pub limits: Option<Arc<RateLimits>>,
+    /// Which pools its attempts go to; `None` without failover.
+    pub spread: Option<Arc<Spread>>,
     /// The fault that an operator has switched on.
     pub fault: Arc<Switch>,
     /// Counts copies.
@@ -54,6 +57,7 @@ impl RouteState {
             hedging: hedge.as_ref().map(hedging),
             bulkhead: bulkhead.as_ref().and_then(|name| bulkheads.get(name)).cloned(),
             limits: (!rate_limits.is_empty()).then(limits),
+            spread: Spread::new(route, previous.and_then(|state| state.spread.as_deref())).map(Arc::new),
             fault: previous.map(|state| state.fault.clone()).unwrap_or_default(),
             shadow: previous.map(|state| state.shadow.clone()).unwrap_or_default(),
             memory: memory.clone(),

@@ -8,6 +8,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use tower::{Layer, Service};
 use super::call::{Answer, Answering, Call, Denied, Reply};
 use super::local::Local;
 use super::place::Place;
+use super::spread::Spread;
 use super::tiers::Tiers;
 use crate::balance::NoPick;
 use crate::endpoint::Serial;
@@ -40,6 +42,8 @@ struct Policy {
     priority: Priority,
     /// The route's own; the pool's counts when `None`.
     timeout: Option<Duration>,
+    /// Counts places, where pools take over from each other.
+    spread: Option<Arc<Spread>>,
 }
 
 /// Finds a place for each call.
@@ -60,13 +64,21 @@ enum Found {
 }
 
 impl SeatLayer {
-    pub(super) fn new(tiers: Tiers, route: &Route) -> Self {
+    pub(super) fn new(tiers: Tiers, route: &Route, spread: Option<Arc<Spread>>) -> Self {
         let require = route.require.iter().map(|name| name.as_str().into()).collect();
-        Self(Rc::new(Policy { tiers, require, priority: route.policies.priority, timeout: route.timeouts.queue }))
+        Self(Rc::new(Policy { tiers, require, priority: route.policies.priority, timeout: route.timeouts.queue, spread }))
     }
 }
 
 impl Policy {
+    /// Gives a call its place.
+    fn seat(&self, call: &mut Call, place: Place) {
+        if let Some(spread) = &self.spread {
+            spread.count(&place.member().pool);
+        }
+        call.place = Some(place);
+    }
+
     /// Looks for a place that is free now: in the pool that the call's share of the traffic belongs to, and then in those that take over.
     ///
     /// A pool that is only full keeps the call when it has a queue; one whose endpoints this call has tried gives it to the next one. Of the
@@ -395,13 +407,14 @@ where
         let point = self.policy.tiers.point(call.key);
         match self.policy.look(&call, point, Refused::default(), call.at) {
             Found::Place(place) => {
-                call.place = Some(place);
+                self.policy.seat(&mut call, place);
                 SeatFuture::Found(self.inner.call(call))
             }
             Found::Queue(tier) => {
                 let Self { mut inner, policy } = self.clone();
                 SeatFuture::Waiting(Box::pin(async move {
-                    call.place = Some(policy.wait(tier, point, &call).await?);
+                    let place = policy.wait(tier, point, &call).await?;
+                    policy.seat(&mut call, place);
                     inner.call(call).await
                 }))
             }

@@ -36,7 +36,7 @@ pub fn build(route: &Route, tiers: Tiers, shadow: Option<&Rc<Local>>, state: &Ro
     let policies = &route.policies;
     let mirror = policies.mirror.clone().zip(shadow).map(|(settings, shadow)| {
         // Late or in vain: a copy is not tried again.
-        let target = SeatLayer::new(Tiers::new(route, shadow, []), route).layer(Dispatch::new(route));
+        let target = SeatLayer::new(Tiers::new(route, shadow, []), route, None).layer(Dispatch::new(route));
         MirrorLayer::new(settings, target, state)
     });
     let total = route.timeouts.total.map(|limit| DeadlineLayer::new(limit, Reason::TotalTimeout));
@@ -59,7 +59,7 @@ pub fn build(route: &Route, tiers: Tiers, shadow: Option<&Rc<Local>>, state: &Ro
         // Around all that one attempt needs, so that another one finds its own endpoint and place.
         .option_layer(retry)
         // Before the attempt's clock: who waits for a slot has not been sent to anybody.
-        .layer(SeatLayer::new(tiers, route))
+        .layer(SeatLayer::new(tiers, route, state.spread.clone()))
         // Around one attempt: from the pick to the last byte.
         .option_layer(attempt)
         // Sends.

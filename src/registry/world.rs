@@ -165,12 +165,16 @@ impl LivePool {
 pub struct Gate {
     open: AtomicU32,
     limit: AtomicU32,
+    waiting: AtomicU32,
     room: Notify,
 }
 
+/// A connection that waits for a place; no longer so on drop.
+struct Waiting<'a>(&'a Gate);
+
 impl Gate {
     pub(super) fn new(limit: u32) -> Self {
-        Self { open: AtomicU32::new(0), limit: AtomicU32::new(limit), room: Notify::new() }
+        Self { open: AtomicU32::new(0), limit: AtomicU32::new(limit), waiting: AtomicU32::new(0), room: Notify::new() }
     }
 
     pub(super) fn set_limit(&self, limit: u32) {
@@ -183,8 +187,14 @@ impl Gate {
         self.open.load(Relaxed)
     }
 
+    /// Returns how many connections are accepted and wait for a place: one for each socket that is accepted from; all others wait in the backlog.
+    pub fn waiting(&self) -> u32 {
+        self.waiting.load(Relaxed)
+    }
+
     /// Waits until one more connection may open, and takes its place. Cancel safe.
     pub async fn enter(self: &Arc<Self>) -> Pass {
+        let mut waiting = None;
         loop {
             // Asked for before the look, so that no place that becomes free in between is missed.
             let room = self.room.notified();
@@ -192,8 +202,22 @@ impl Gate {
             if entered.is_ok() {
                 return Pass(self.clone());
             }
+            waiting.get_or_insert_with(|| Waiting::new(self));
             room.await;
         }
+    }
+}
+
+impl<'a> Waiting<'a> {
+    fn new(gate: &'a Gate) -> Self {
+        gate.waiting.fetch_add(1, Relaxed);
+        Self(gate)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Relaxed);
     }
 }
 

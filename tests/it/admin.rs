@@ -1,5 +1,6 @@
 //! The admin server of a running proxy: what it shows is true, and what it is told is done.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
@@ -73,7 +74,14 @@ async fn the_status_page_shows_the_whole_in_short() {
     assert_eq!(page["readiness"], json!({ "ready": true, "reasons": [] }));
     assert_eq!(["generation", "workers", "worker_restarts", "connections"].map(|name| page[name].as_u64()), [1, 1, 0, 1].map(Some));
     let address = lab.address().to_string();
-    assert_eq!(page["listeners"], json!([{ "name": "public", "address": address, "tls": false, "connections": 1 }]));
+    let guards = ["header", "no_request", "keep_alive", "write", "stream_write", "flood", "ping"];
+    let cuts: BTreeMap<_, _> = guards.into_iter().map(|guard| (guard, 0)).collect();
+    assert_eq!(
+        page["listeners"],
+        json!([{
+            "name": "public", "address": address, "tls": false, "connections": 1, "max_connections": 20_000, "waiting": 0, "cut_total": cuts,
+        }])
+    );
     assert_eq!(page["pools"][0]["name"], "agents");
     assert_eq!(["endpoints", "available"].map(|name| page["pools"][0][name].as_u64()), [2, 1].map(Some));
 }

@@ -330,6 +330,7 @@ async fn requests_that_were_passed_on_and_then_reset_one_after_the_other_end_the
         given_up += 1;
     }
     assert!((21..1000).contains(&given_up), "{given_up} requests were given up");
+    metric(&lab, "guard=\"flood\"} 1").await;
     let answer = tokio::spawn(async move { other.ask(request("/")).await.status() });
     stage.next().await.answer(200);
     assert_eq!(answer.await.unwrap(), 200);

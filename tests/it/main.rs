@@ -48,6 +48,7 @@ mod stage;
 mod start;
 mod strategies;
 mod tls;
+mod visible;
 mod watch;
 mod websocket;
 mod wire;

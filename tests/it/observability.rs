@@ -53,7 +53,8 @@ async fn every_metric_is_documented_with_its_type_and_labels_and_every_documente
         "listeners: [{{ name: public, bind: 127.0.0.1:0 }}]\n\
          routes:\n\
          - {{ name: gone, match: {{ path: /gone }}, pool: gone }}\n\
-         - {{ name: rest, pool: agents, bulkhead: all, hedge: {{ after: 10s }}, mirror: {{ pool: gone }} }}\n\
+         - {{ name: rest, pool: agents, failover: [gone], bulkhead: all, hedge: {{ after: 10s }}, mirror: {{ pool: gone }}, \
+           rate_limit: {{ requests: 1000, per: 1s, key: client_address }} }}\n\
          pools:\n\
          \x20 agents:\n\
          \x20   endpoints: [\"{}\"]\n\

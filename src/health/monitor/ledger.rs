@@ -33,10 +33,20 @@ pub(super) struct Slot {
     pub(super) verdict: Verdict,
     target: Target,
     healer: Healer,
+    pub(super) healed: Option<Healed>,
     /// `None` while a check runs.
     due: Option<Tick>,
     /// Grows when what is asked changes: a result of an earlier round says nothing any more.
     round: u64,
+}
+
+/// What was last done about an endpoint that stayed down.
+#[derive(Clone, Debug)]
+pub(super) struct Healed {
+    pub(super) at: Tick,
+    /// `webhook` or `restart`.
+    pub(super) action: &'static str,
+    pub(super) result: Result<(), String>,
 }
 
 /// Which check it is.
@@ -149,6 +159,13 @@ impl Ledger {
         let since = slot.verdict.since();
         slot.healer.due(heal.after, heal.cooldown, since, now).then(|| now.since(since))
     }
+
+    /// Takes in what was done about an endpoint; one that is gone does not care.
+    pub(super) fn healed(&mut self, serial: Serial, healed: Healed) {
+        if let Some(slot) = self.slots.get_mut(&serial) {
+            slot.healed = Some(healed);
+        }
+    }
 }
 
 impl Slot {
@@ -159,7 +176,7 @@ impl Slot {
             endpoint.state.set(Cause::Down, true);
         }
         let due = Some(schedule::first(health, first, now, rng));
-        Self { endpoint, verdict: Verdict::new(health, first, now), target, healer: Healer::default(), due, round: 0 }
+        Self { endpoint, verdict: Verdict::new(health, first, now), target, healer: Healer::default(), healed: None, due, round: 0 }
     }
 
     /// Lets a check with the present settings run soon, and forgets the one that runs.

@@ -15,5 +15,5 @@ mod tests;
 
 pub use counters::Counters;
 pub use plan::{Plan, Watched};
-pub use report::{CheckReport, EndpointReport, Report, Summary};
+pub use report::{CheckReport, EndpointReport, HealReport, Report, Summary};
 pub use task::{Monitor, Watch};

@@ -3,7 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::ledger::{Ledger, Slot};
+use super::ledger::{Healed, Ledger, Slot};
 use crate::health::verdict::{Entry, Finding, Standing};
 use crate::kit::clock::Tick;
 use crate::model::Id;
@@ -41,8 +41,23 @@ pub struct EndpointReport {
     pub since: String,
     /// How many of the last checks in a row were good (degraded among them), or else bad.
     pub consecutive: u32,
+    /// What was last done about it while it stayed down; `None` when nothing was.
+    pub heal: Option<HealReport>,
     /// The last results, the latest first.
     pub checks: Vec<CheckReport>,
+}
+
+/// What was done about an endpoint that stayed down.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct HealReport {
+    /// When it was done, or had failed, as RFC 3339.
+    pub time: String,
+    /// `webhook`, a call to it, or `restart`, of its replica.
+    pub action: &'static str,
+    /// `taken` or `failed`.
+    pub result: &'static str,
+    /// Why it failed.
+    pub error: Option<String>,
 }
 
 /// The result of one check.
@@ -98,7 +113,17 @@ fn endpoint(slot: &Slot, results: usize, present: Present) -> EndpointReport {
         state: standing(slot).map_or("unknown", Standing::as_str),
         since: present.at(slot.verdict.since()),
         consecutive: slot.verdict.in_a_row(),
+        heal: slot.healed.as_ref().map(|healed| heal(healed, present)),
         checks: slot.verdict.history().take(results).map(|entry| check(entry, present)).collect(),
+    }
+}
+
+fn heal(healed: &Healed, present: Present) -> HealReport {
+    HealReport {
+        time: present.at(healed.at),
+        action: healed.action,
+        result: if healed.result.is_ok() { "taken" } else { "failed" },
+        error: healed.result.clone().err(),
     }
 }
 

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use tracing::{info, warn};
 
 use super::counters::Counters;
-use super::ledger::{Job, Ledger, Recorded, Ticket};
+use super::ledger::{Healed, Job, Ledger, Recorded, Ticket};
 use super::plan::{Plan, Watched};
 use super::report::{Present, Report, report};
 use crate::endpoint::Endpoint;
@@ -221,8 +221,10 @@ impl Shared {
         }
     }
 
-    fn note(&self, call: &Call, action: &str, result: Result<(), String>) {
+    /// Counts, keeps and logs what was done.
+    fn note(&self, call: &Call, action: &'static str, result: Result<(), String>) {
         self.counters.count_heal(&result);
+        self.lock().ledger.healed(call.endpoint.serial(), Healed { at: clock::now(), action, result: result.clone() });
         let (pool, endpoint) = (&self.pool, &call.endpoint.spec.id);
         match result {
             Ok(()) => info!(%pool, %endpoint, action, "The endpoint stays down: something was done about it."),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use http::StatusCode;
 
-use super::ledger::{Job, Ledger, Recorded};
+use super::ledger::{Healed, Job, Ledger, Recorded};
 use super::report::{Present, report};
 use super::*;
 use crate::endpoint::{Cause, Endpoint, EndpointSet};
@@ -253,6 +253,32 @@ fn an_endpoint_that_stays_down_is_healed_once_per_cooldown() {
     desk.checks(&[Good, Good]);
     let job = desk.next();
     assert_eq!(desk.ledger.take_heal(job.ticket, desk.now + Duration::from_secs(10_000)), None);
+}
+
+#[test]
+fn what_was_last_done_about_an_endpoint_is_kept_while_it_is_known() {
+    let endpoints = set(&["a", "b"], None);
+    let mut desk = Desk::with(health(), &endpoints, First::UseAtOnce);
+    let serial = endpoints.endpoints()[0].serial();
+    let shown = |desk: &Desk| {
+        let present = Present { tick: desk.now, time: "2026-01-01T00:00:00Z".parse().unwrap() };
+        report(&desk.ledger, 0, present).endpoints.into_iter().map(|endpoint| endpoint.heal).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&desk), [None, None]);
+    let at = desk.now;
+    desk.ledger.healed(serial, Healed { at, action: "webhook", result: Ok(()) });
+    desk.now = at + Duration::from_secs(90);
+    let heal = |time: &str, action, result, error: Option<&str>| {
+        Some(HealReport { time: time.to_owned(), action, result, error: error.map(str::to_owned) })
+    };
+    assert_eq!(shown(&desk), [heal("2025-12-31T23:58:30.000Z", "webhook", "taken", None), None]);
+    desk.update(&set(&["a", "b"], Some(&endpoints)), First::UseAtOnce);
+    desk.ledger.healed(serial, Healed { at: desk.now, action: "restart", result: Err("no".to_owned()) });
+    assert_eq!(shown(&desk), [heal("2026-01-01T00:00:00.000Z", "restart", "failed", Some("no")), None]);
+    // Who has left is not brought back by it.
+    desk.update(&set(&["b"], None), First::UseAtOnce);
+    desk.ledger.healed(serial, Healed { at: desk.now, action: "restart", result: Ok(()) });
+    assert_eq!(shown(&desk), [None]);
 }
 
 #[test]

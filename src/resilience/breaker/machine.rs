@@ -364,6 +364,7 @@ impl Change {
     fn show(&self, now: Tick) -> Transition {
         Transition {
             at: self.at,
+            time: None,
             age_seconds: now.since(self.at).as_secs_f64(),
             from: self.from,
             to: self.to,

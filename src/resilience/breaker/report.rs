@@ -4,6 +4,7 @@
 
 use std::fmt;
 
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
 use crate::kit::clock::Tick;
@@ -79,6 +80,8 @@ pub struct Transition {
     /// When it was.
     #[serde(skip)]
     pub at: Tick,
+    /// The same as RFC 3339; `None` until [`Report::dated`] is told what time it is.
+    pub time: Option<String>,
     /// How long ago that is, in seconds.
     pub age_seconds: f64,
     /// The state before.
@@ -108,4 +111,16 @@ pub struct Report {
     pub attempts: u64,
     /// The last 20 changes, the oldest first.
     pub transitions: Vec<Transition>,
+}
+
+impl Report {
+    /// Writes down the time of each change, which is `present` at `now`, as it would be if the clock had not been set since.
+    #[must_use]
+    pub fn dated(mut self, now: Tick, present: Timestamp) -> Self {
+        for change in &mut self.transitions {
+            let age = SignedDuration::try_from(now.since(change.at)).unwrap_or(SignedDuration::MAX);
+            change.time = Some(format!("{:.3}", present.checked_sub(age).unwrap_or(Timestamp::UNIX_EPOCH)));
+        }
+        self
+    }
 }

@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use dashmap::{DashMap, Entry};
 
+use super::report::Counts;
 use crate::kit::clock::Tick;
 use crate::kit::gcra::{Decision, Gcra, Rate};
+use crate::kit::sharded::Sharded;
 
 /// Keys with a bucket of their own; all of them take some 5 MB.
 pub(super) const MAX_KEYS: usize = 100_000;
@@ -30,6 +32,7 @@ pub(super) struct Buckets {
     /// For keys that find no room.
     overflow: Gcra,
     next_sweep: AtomicU64,
+    counts: Sharded<Counts>,
 }
 
 /// Where something was taken from.
@@ -50,6 +53,7 @@ impl Buckets {
             capacity,
             overflow: Gcra::default(),
             next_sweep: AtomicU64::new(0),
+            counts: Sharded::default(),
         }
     }
 
@@ -74,13 +78,33 @@ impl Buckets {
     }
 
     /// Tells what [`Buckets::take`] would say.
-    pub(super) fn look(&self, key: Option<u64>, now: Tick, rate: Rate) -> Decision {
-        let Some(key) = key else { return self.common.look(now, rate) };
+    pub(super) fn look(&self, key: Option<u64>, now: Tick, rate: Rate) -> (Decision, Place) {
+        let Some(key) = key else { return (self.common.look(now, rate), Place::Common) };
         match self.keyed.get(&key) {
-            Some(bucket) => bucket.look(now, rate),
-            None if self.keys.load(Relaxed) < self.capacity || self.may_sweep(now) => Gcra::default().look(now, rate),
-            None => self.overflow.look(now, rate),
+            Some(bucket) => (bucket.look(now, rate), Place::Key(key)),
+            None if self.keys.load(Relaxed) < self.capacity || self.may_sweep(now) => {
+                (Gcra::default().look(now, rate), Place::Key(key))
+            }
+            None => (self.overflow.look(now, rate), Place::Overflow),
         }
+    }
+
+    /// Counts a request about which the last word is spoken.
+    pub(super) fn count(&self, decision: Decision, place: Place) {
+        self.counts.own().count(matches!(decision, Decision::Allowed { .. }), place == Place::Overflow);
+    }
+
+    pub(super) const fn counts(&self) -> &Sharded<Counts> {
+        &self.counts
+    }
+
+    pub(super) const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Returns how many keys have a bucket.
+    pub(super) fn keys(&self) -> usize {
+        self.keys.load(Relaxed)
     }
 
     /// Gives back what was just taken, and would have been paid for at `paid`.

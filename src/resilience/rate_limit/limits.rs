@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use super::buckets::{Buckets, MAX_KEYS, Place};
+use super::report::Report;
 use crate::kit::clock::Tick;
 use crate::kit::gcra::{Decision, Rate};
 use crate::model::{Id, RateKey, RateLimit};
@@ -66,11 +67,24 @@ impl RateLimiter {
 
     /// Asks for one request of a key; those without one are counted together.
     pub fn check(&self, key: Option<u64>, now: Tick) -> Decision {
-        self.take(key, now).0
+        let (decision, place) = self.take(key, now);
+        self.buckets.count(decision, place);
+        decision
     }
 
+    /// Returns what it has counted, which it does from its start in this process, or from the last change of its key.
+    pub fn report(&self) -> Report {
+        let buckets = &self.buckets;
+        Report::new(self.name.clone(), self.key.clone(), buckets.counts(), buckets.keys(), buckets.capacity())
+    }
+
+    /// Tells what [`RateLimiter::take`] would say; only a refusal is the last word about a request, and is counted.
     fn look(&self, key: Option<u64>, now: Tick) -> Decision {
-        self.buckets.look(key, now, self.rate)
+        let (decision, place) = self.buckets.look(key, now, self.rate);
+        if matches!(decision, Decision::Refused { .. }) {
+            self.buckets.count(decision, place);
+        }
+        decision
     }
 
     fn take(&self, key: Option<u64>, now: Tick) -> (Decision, Place) {
@@ -127,10 +141,14 @@ impl RateLimits {
         for (place, limit) in self.limits.iter().enumerate() {
             let (decision, from) = limit.take(key(&limit.key), now);
             if matches!(decision, Decision::Refused { .. }) {
+                limit.buckets.count(decision, from);
                 taken.give_back();
                 return Some(Standing { limit: place, decision });
             }
             taken.all.push((decision, from));
+        }
+        for (limit, &(decision, from)) in self.limits.iter().zip(&taken.all) {
+            limit.buckets.count(decision, from);
         }
         worst(taken.all.into_iter().map(|(decision, _)| decision))
     }

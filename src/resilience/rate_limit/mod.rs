@@ -6,6 +6,8 @@
 mod buckets;
 mod key;
 mod limits;
+mod report;
 
 pub use key::{address_key, value_key};
 pub use limits::{RateLimiter, RateLimits, Standing};
+pub use report::Report;

@@ -16,6 +16,25 @@ pub(super) const HANDSHAKE_KINDS: [&str; 5] = ["socket", "proxy_protocol", "tls"
 /// Outcomes, in the order of their counters.
 pub(super) const OUTCOMES: [&str; 4] = ["completed", "failed", "truncated", "aborted"];
 
+/// What cuts a client's connection, or one of its streams, that takes too long or does harm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// A head, or the trailers of a body, did not arrive in time.
+    Header,
+    /// No request came in time after the connection was opened.
+    NoRequest,
+    /// No further request came in time.
+    KeepAlive,
+    /// The client took none of the bytes that were there for it, or did not close when it should.
+    Write,
+    /// The client took none of one stream's bytes; its connection lives on.
+    StreamWrite,
+    /// The client broke the rules, or reset streams, more often than is allowed.
+    Flood,
+    /// The client did not answer a PING.
+    Ping,
+}
+
 /// Requests of one route on one listener.
 #[derive(Debug)]
 pub struct RequestCounters {
@@ -48,6 +67,26 @@ pub struct ListenerCounters {
     pub(super) handshakes: [AtomicU64; HANDSHAKE_KINDS.len()],
     pub(super) http1: AtomicU64,
     pub(super) http2: AtomicU64,
+    pub(super) cuts: [AtomicU64; Guard::ALL.len()],
+}
+
+impl Guard {
+    /// Every guard.
+    pub const ALL: [Self; 7] =
+        [Self::Header, Self::NoRequest, Self::KeepAlive, Self::Write, Self::StreamWrite, Self::Flood, Self::Ping];
+
+    /// Returns the word for it.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Header => "header",
+            Self::NoRequest => "no_request",
+            Self::KeepAlive => "keep_alive",
+            Self::Write => "write",
+            Self::StreamWrite => "stream_write",
+            Self::Flood => "flood",
+            Self::Ping => "ping",
+        }
+    }
 }
 
 fn reasons() -> Box<[AtomicU64]> {
@@ -172,6 +211,13 @@ impl ListenerCounters {
         }
     }
 
+    /// A guard has cut a connection or a stream.
+    pub fn cut(&self, guard: Guard) {
+        if let Some(counter) = self.cuts.get(guard as usize) {
+            add(counter, 1);
+        }
+    }
+
     /// A connection speaks HTTP/1 or HTTP/2.
     pub fn speaks(&self, http2: bool) {
         add(if http2 { &self.http2 } else { &self.http1 }, 1);
@@ -185,5 +231,20 @@ pub struct Open(Arc<ListenerCounters>);
 impl Drop for Open {
     fn drop(&mut self) {
         subtract(&self.0.open, 1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_guard_has_its_own_count() {
+        let counters = ListenerCounters::default();
+        for (n, guard) in Guard::ALL.into_iter().enumerate() {
+            (0..=n).for_each(|_| counters.cut(guard));
+        }
+        let counts: Vec<_> = counters.cuts.iter().map(|count| count.load(Relaxed)).collect();
+        assert_eq!(counts, [1, 2, 3, 4, 5, 6, 7]);
     }
 }

@@ -9,7 +9,7 @@ mod process;
 mod registry;
 mod render;
 
-pub use counters::{Ended, EndpointCounters, ListenerCounters, Open, RequestCounters};
+pub use counters::{Ended, EndpointCounters, Guard, ListenerCounters, Open, RequestCounters};
 pub use histogram::{Histogram, Snapshot};
 pub use process::{Process, ReloadResult};
 pub use registry::{EndpointFigures, Registry, Shard};

@@ -2,9 +2,10 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::hash::Hash;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use super::counters::{EndpointCounters, ListenerCounters, RequestCounters};
+use super::counters::{EndpointCounters, Guard, ListenerCounters, RequestCounters};
 use super::histogram::{Histogram, Snapshot};
 use crate::model::Id;
 
@@ -81,6 +82,17 @@ impl Registry {
             listeners.contains(listener) && route.as_ref().is_none_or(|route| routes.contains(route))
         });
         families.endpoints.retain(|key, _| endpoints.contains(key));
+    }
+
+    /// Returns how often each guard has cut a connection or a stream of a listener.
+    pub fn cuts(&self, listener: &Id) -> BTreeMap<&'static str, u64> {
+        let families = self.families();
+        let shards = families.listeners.get(listener);
+        let sum = |guard: Guard| {
+            let counts = shards.iter().flat_map(|shards| shards.values()).filter_map(|shard| shard.cuts.get(guard as usize));
+            counts.map(|count| count.load(Relaxed)).sum()
+        };
+        Guard::ALL.into_iter().map(|guard| (guard.as_str(), sum(guard))).collect()
     }
 
     /// Returns the sums of an endpoint.

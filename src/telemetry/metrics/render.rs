@@ -4,7 +4,7 @@ use std::fmt::{Display, Write};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use super::counters::{CLASSES, HANDSHAKE_KINDS, OUTCOMES};
+use super::counters::{CLASSES, Guard, HANDSHAKE_KINDS, OUTCOMES};
 use super::histogram::{BOUNDS, Histogram, Snapshot};
 use super::registry::{Registry, sum};
 use crate::model::Reason;
@@ -104,6 +104,11 @@ const CONNECTIONS_REFUSED: Family =
     family!("tidegate_connections_refused_total", "counter", "Client connections that could not be accepted.");
 const HANDSHAKE_FAILURES: Family =
     family!("tidegate_handshake_failures_total", "counter", "Client connections that ended before HTTP, by kind.");
+const CUTS: Family = family!(
+    "tidegate_connections_cut_total",
+    "counter",
+    "Client connections, or streams of HTTP/2, that a guard has ended, by guard."
+);
 const PROTOCOLS: Family = family!("tidegate_connections_protocol_total", "counter", "Client connections by HTTP version.");
 
 impl Registry {
@@ -131,6 +136,13 @@ impl Registry {
             for (place, kind) in HANDSHAKE_KINDS.iter().enumerate() {
                 let labels = [("listener", name.as_str()), ("kind", kind)];
                 text.sample(HANDSHAKE_FAILURES.name, &labels, total(shards.values(), |shard| &shard.handshakes[place]));
+            }
+        }
+        text.family(CUTS);
+        for (name, shards) in &families.listeners {
+            for (place, guard) in Guard::ALL.into_iter().enumerate() {
+                let labels = [("listener", name.as_str()), ("guard", guard.as_str())];
+                text.sample(CUTS.name, &labels, total(shards.values(), |shard| &shard.cuts[place]));
             }
         }
         text.family(PROTOCOLS);

@@ -260,7 +260,9 @@ where
             let mut chances = SECOND_CHANCES;
             let connections = Rc::clone(this.connections);
             match sent {
-                Ok((response, held)) => return Poll::Ready(Ok(Exchange { response, lease: Lease::new(connections, held), reused: true })),
+                Ok((response, held)) => {
+                    return Poll::Ready(Ok(Exchange { response, lease: Lease::new(connections, held), reused: true }));
+                }
                 Err(unanswered) => {
                     let request = match unanswered.again(true, &mut chances) {
                         Ok(request) => request,

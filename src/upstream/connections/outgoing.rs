@@ -150,7 +150,8 @@ struct Clock {
 impl<F: Future> Within<F> {
     /// Waits from now on; one of `alarms` keeps the time.
     pub(super) fn new(answer: F, limit: Option<Duration>, progress: Option<Rc<Progress>>, alarms: &Rc<Alarms>) -> Self {
-        let clock = limit.map(|limit| Clock { limit, deadline: after(limit), seen: 0, alarm: alarms.take(), alarms: Rc::clone(alarms) });
+        let clock =
+            limit.map(|limit| Clock { limit, deadline: after(limit), seen: 0, alarm: alarms.take(), alarms: Rc::clone(alarms) });
         Self { answer, progress, clock }
     }
 

@@ -14,8 +14,7 @@ pub(in crate::cli::explain) fn of_pool(pool: &Pool, route: &RouteTimeouts) -> Ve
     outlier(pool.protection.outlier.as_ref(), &mut policies);
     health(pool.protection.health.as_ref(), &mut policies);
     scaling(pool, &mut policies);
-    timeouts(route, &mut policies);
-    upstream(&pool.upstream, &mut policies);
+    exchange(&pool.upstream, route, &mut policies);
     policies
 }
 
@@ -133,18 +132,12 @@ fn http_probe(http: &HttpProbe) -> String {
     format!("{method} {path} expects {expect}{body}{json}")
 }
 
-/// Lists what the route says about each attempt.
-fn timeouts(timeouts: &RouteTimeouts, policies: &mut Vec<Policy>) {
+/// Lists what applies to an attempt that has its place, phase by phase.
+fn exchange(upstream: &Upstream, timeouts: &RouteTimeouts, policies: &mut Vec<Policy>) {
+    let (usual, default) = (RouteTimeouts::default(), Upstream::default());
     let mut section = Section { source: Source::Route, policies };
-    let default = RouteTimeouts::default();
-    section.add("timeouts.attempt", &timeouts.attempt, &default.attempt, optional);
-    section.add("timeouts.first_byte", &timeouts.first_byte, &default.first_byte, optional);
-    section.add("timeouts.idle", &timeouts.idle, &default.idle, optional);
-}
-
-fn upstream(upstream: &Upstream, policies: &mut Vec<Policy>) {
+    section.add("timeouts.attempt", &timeouts.attempt, &usual.attempt, optional);
     let mut section = Section { source: Source::Pool, policies };
-    let default = Upstream::default();
     section.add("upstream.protocol", &upstream.protocol, &default.protocol, word);
     section.add("upstream.tls", &upstream.tls.is_some(), &false, |is_on| if *is_on { "on".to_owned() } else { none() });
     section.add("upstream.host", &upstream.host, &default.host, |host| match host {
@@ -152,5 +145,9 @@ fn upstream(upstream: &Upstream, policies: &mut Vec<Policy>) {
         other => word(other),
     });
     section.add("upstream.connect_timeout", &upstream.connect_timeout, &default.connect_timeout, duration);
+    let mut section = Section { source: Source::Route, policies };
+    section.add("timeouts.first_byte", &timeouts.first_byte, &usual.first_byte, optional);
+    section.add("timeouts.idle", &timeouts.idle, &usual.idle, optional);
+    let mut section = Section { source: Source::Pool, policies };
     section.add("upstream.idle_timeout", &upstream.idle_timeout, &default.idle_timeout, duration);
 }

@@ -6,7 +6,8 @@ use super::shown::{duration, list, none, number, off, optional, percent, size, w
 use super::{Policy, Section, Source};
 use crate::config::defaults::{BULKHEAD_CAPACITY, HEDGE_MAX_EXTRA, MIRROR_BODY, MIRROR_SHARE, OVERPROVISIONING};
 use crate::model::{
-    Action, Bulkhead, Hedge, HedgeDelay, Overload, Queue, RateKey, RateLimit, Retry, Route, RouteTimeouts, Snapshot,
+    Action, Bulkhead, Failover, Hedge, HedgeDelay, Mirror, Overload, Queue, RateKey, RateLimit, Retry, Route, RouteTimeouts,
+    Snapshot,
 };
 
 /// Lists what applies to a request of a route, outermost first; nothing to one that is answered here.
@@ -16,15 +17,19 @@ pub(in crate::cli::explain) fn of_route(route: &Route, snapshot: &Snapshot) -> V
         return policies;
     }
     admission(route, &snapshot.overload, &mut policies);
+    // Around the layers: it speaks to the client while they all wait.
+    let mut section = Section { source: Source::Route, policies: &mut policies };
+    section.add("heartbeat", &route.heartbeat, &None, |heartbeat| heartbeat.as_ref().map_or_else(off, duration));
+    // From here on the order is that of `pool/stack.rs`.
+    mirror(route.policies.mirror.as_ref(), &mut policies);
     let mut section = Section { source: Source::Route, policies: &mut policies };
     section.add("timeouts.total", &route.timeouts.total, &RouteTimeouts::default().total, optional);
-    section.add("heartbeat", &route.heartbeat, &None, |heartbeat| heartbeat.as_ref().map_or_else(off, duration));
     // A bulkhead that a route names exists, by the invariant of the snapshot.
     let bulkhead = route.policies.bulkhead.as_ref().and_then(|name| snapshot.bulkheads.get(name));
     self::bulkhead(bulkhead.map(AsRef::as_ref), &mut policies);
     hedge(route.policies.hedge.as_ref(), &mut policies);
     retry(route.policies.retry.as_ref(), &snapshot.overload, &mut policies);
-    others(route, &mut policies);
+    failover(route.policies.failover.as_ref(), &mut policies);
     policies
 }
 
@@ -106,22 +111,17 @@ fn retry(retry: Option<&Retry>, overload: &Overload, policies: &mut Vec<Policy>)
     section.add("overload.replay_memory", &overload.replay_memory, &default, |bytes| size(*bytes));
 }
 
-/// Lists where else a request may go.
-fn others(route: &Route, policies: &mut Vec<Policy>) {
+fn failover(failover: Option<&Failover>, policies: &mut Vec<Policy>) {
     let mut section = Section { source: Source::Route, policies };
-    match &route.policies.failover {
-        None => section.absent("failover", "none"),
-        Some(failover) => {
-            section.given("failover.pools", list(&failover.pools, number));
-            section.add("failover.overprovisioning", &failover.overprovisioning, &OVERPROVISIONING, number);
-        }
-    }
-    match &route.policies.mirror {
-        None => section.absent("mirror", "none"),
-        Some(mirror) => {
-            section.given("mirror.pool", mirror.pool.to_string());
-            section.add("mirror.share", &mirror.share, &MIRROR_SHARE, |share| percent(*share));
-            section.add("mirror.body_buffer", &mirror.body_buffer, &MIRROR_BODY, |bytes| size(*bytes));
-        }
-    }
+    let Some(Failover { pools, overprovisioning }) = failover else { return section.absent("failover", "none") };
+    section.given("failover.pools", list(pools, number));
+    section.add("failover.overprovisioning", overprovisioning, &OVERPROVISIONING, number);
+}
+
+fn mirror(mirror: Option<&Mirror>, policies: &mut Vec<Policy>) {
+    let mut section = Section { source: Source::Route, policies };
+    let Some(Mirror { pool, share, body_buffer }) = mirror else { return section.absent("mirror", "none") };
+    section.given("mirror.pool", pool.to_string());
+    section.add("mirror.share", share, &MIRROR_SHARE, |share| percent(*share));
+    section.add("mirror.body_buffer", body_buffer, &MIRROR_BODY, |bytes| size(*bytes));
 }

@@ -51,6 +51,14 @@ fn until(machine: &Machine) -> Tick {
 }
 
 #[test]
+fn changes_get_the_time_of_day_from_their_age() {
+    let report = opened(at(1000)).0.report(at(61_500));
+    assert_eq!(report.transitions[0].time, None);
+    let dated = report.dated(at(61_500), "2026-01-01T00:01:00Z".parse().unwrap());
+    assert_eq!(dated.transitions[0].time.as_deref(), Some("2025-12-31T23:59:59.500Z"));
+}
+
+#[test]
 fn only_failures_in_a_row_open_it() {
     for (verdicts, opens) in [
         (vec![RESET], false),

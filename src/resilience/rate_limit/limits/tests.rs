@@ -155,6 +155,54 @@ fn other_figures_keep_what_was_used_and_another_key_begins_anew() {
     assert_eq!((left(a), left(b)), (1, 10));
 }
 
+fn counted(limit: &RateLimiter) -> (u64, u64, u64, usize) {
+    let Report { allowed_total, refused_total, overflow_total, keys, .. } = limit.report();
+    (allowed_total, refused_total, overflow_total, keys)
+}
+
+#[test]
+fn a_limit_counts_what_it_allowed_what_it_refused_and_who_shared() {
+    let limit = RateLimiter::bounded(&model("clients", 1, 1, RateKey::ClientAddress), 2);
+    for key in [1, 1, 2, 3, 4, 3] {
+        limit.check(Some(key), at(0));
+    }
+    // Keys 1 and 2 have a bucket; 3 and 4 share one that lets the first of them through.
+    assert_eq!(counted(&limit), (3, 3, 3, 2));
+    assert_eq!((limit.report().name.as_str(), limit.report().max_keys), ("clients", 2));
+}
+
+#[test]
+fn each_of_several_limits_counts_what_all_let_through_and_what_it_refused_itself() {
+    let both = limits(&[route("wide", 3, 3), route("narrow", 2, 2)]);
+    for _ in 0..5 {
+        both.check(at(0), |_| None);
+    }
+    let [wide, narrow] = both.limits() else { panic!("two limits") };
+    assert_eq!((counted(wide), counted(narrow)), ((2, 0, 0, 0), (2, 3, 0, 0)));
+    wide.check(None, at(0));
+    both.check(at(0), |_| None);
+    assert_eq!((counted(wide), counted(narrow)), ((3, 1, 0, 0), (2, 4, 0, 0)), "both refuse");
+}
+
+#[test]
+fn what_is_given_back_is_not_counted_as_allowed() {
+    let clients = |name| model(name, 1, 1, RateKey::ClientAddress);
+    let (wide, narrow) = (RateLimiter::new(&route("wide", 1, 10)), RateLimiter::new(&clients("narrow")));
+    let all = RateLimits { limits: [wide.clone(), narrow.clone(), narrow.clone()].into() };
+    all.check(at(0), |key| (*key == RateKey::ClientAddress).then_some(7));
+    assert_eq!((counted(&wide), counted(&narrow)), ((0, 0, 0, 0), (0, 1, 0, 1)));
+}
+
+#[test]
+fn counts_go_on_with_other_figures() {
+    let old = limits(&[route("a", 1, 1)]);
+    for _ in 0..2 {
+        old.check(at(0), |_| None);
+    }
+    let new = RateLimits::new(&[route("a", 100, 8)], Some(&old));
+    assert_eq!(counted(&new.limits()[0]), (1, 1, 0, 0));
+}
+
 proptest! {
     #[test]
     fn several_limits_let_pass_what_each_of_them_would_and_a_refusal_leaves_no_trace(
