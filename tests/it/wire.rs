@@ -32,9 +32,11 @@ pub struct Wire<S = TcpStream> {
 }
 
 impl Wire {
-    /// Connects.
+    /// Connects. What is sent leaves at once, not when the proxy's system has confirmed what was sent before.
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::new(TcpStream::connect(address).await.expect("the proxy should accept"))
+        let stream = TcpStream::connect(address).await.expect("the proxy should accept");
+        stream.set_nodelay(true).expect("the socket is open");
+        Self::new(stream)
     }
 
     /// Connects, sends, and reads everything until the end.
