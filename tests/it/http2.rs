@@ -78,8 +78,9 @@ fn streamed(parts: mpsc::UnboundedReceiver<&'static str>, trailers: Option<Heade
 }
 
 /// A client that resets its streams when the test says so.
-async fn resetter(lab: &Lab) -> h2::client::SendRequest<Bytes> {
+pub async fn resetter(lab: &Lab) -> h2::client::SendRequest<Bytes> {
     let stream = TcpStream::connect(lab.address()).await.expect("the proxy should accept");
+    stream.set_nodelay(true).expect("the socket is open");
     let (send, connection) = soon(h2::client::handshake(stream)).await.expect("a handshake");
     tokio::spawn(connection);
     soon(send.ready()).await.expect("room for a stream")
