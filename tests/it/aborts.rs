@@ -123,7 +123,7 @@ async fn who_leaves_in_the_rest_before_a_retry_is_not_tried_again() {
         asked.answer(status);
     }
     assert_eq!(soon(staying).await.unwrap().status(), 200);
-    assert!(stage.is_quiet());
+    assert!(stage.is_quiet(&lab).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
