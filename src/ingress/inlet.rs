@@ -3,6 +3,9 @@
 //! hyper accepts some requests that can be read in two ways. A head that the guard refuses never reaches it: a harmless request of our own
 //! takes its place, and [`Progress`] tells the service which one that is and why. The answer then goes the way of every answer, with its
 //! log line, its metrics and its place in the pipeline, and the connection closes behind it.
+//!
+//! hyper does not read while it has a request that must wait for the one before, so it would not see that such a client leaves. Whenever it
+//! flushes, which it does each time that it runs, the socket is therefore read here: what comes is kept for its turn, an end is told at once.
 
 use std::io;
 use std::pin::Pin;
@@ -24,6 +27,9 @@ const SUBSTITUTE: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close
 /// How much is read at once while a head is incomplete.
 const PART: usize = 4096;
 
+/// What is read ahead of a request that waits for the one before: who sends more is not seen leaving until that one has ended.
+const AHEAD_BYTES: usize = 64 * 1024;
+
 /// What a client may still send after its refusal before it is cut off: enough to let an honest one finish writing and read the answer.
 const LINGER_BYTES: usize = 1024 * 1024;
 
@@ -35,6 +41,8 @@ pub(super) struct Inlet {
     /// Bytes that were read and not yet handed on; the first `ready` may be.
     held: BytesMut,
     ready: usize,
+    /// Whether the guard has not yet seen all of `held`.
+    unseen: bool,
     ended: Ended,
     lingered: usize,
     progress: Arc<Progress>,
@@ -56,7 +64,7 @@ impl Inlet {
     /// Wraps `stream`, of which `first` was already read. Without a guard everything passes.
     pub(super) fn new(stream: Stream, first: BytesMut, guard: Option<Guard>, progress: Arc<Progress>) -> Self {
         let ready = if guard.is_none() { first.len() } else { 0 };
-        let mut inlet = Self { stream, guard, held: first, ready, ended: Ended::No, lingered: 0, progress };
+        let mut inlet = Self { stream, guard, held: first, ready, unseen: false, ended: Ended::No, lingered: 0, progress };
         if !inlet.held.is_empty() && inlet.guard.is_some() {
             inlet.scan_held();
         }
@@ -75,6 +83,7 @@ impl Inlet {
     }
 
     fn scan_held(&mut self) {
+        self.unseen = false;
         let Some(guard) = &mut self.guard else {
             self.ready = self.held.len();
             return;
@@ -175,7 +184,11 @@ impl AsyncRead for Inlet {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        if this.progress.take_head_expired() && !this.held.is_empty() && this.ended == Ended::No {
+        if this.unseen && this.ready == 0 && this.ended == Ended::No {
+            this.scan_held();
+        }
+        // What was read ahead may complete the head that seems late.
+        if !this.unseen && this.progress.take_head_expired() && !this.held.is_empty() && this.ended == Ended::No {
             this.expire();
         }
         loop {
@@ -211,6 +224,31 @@ impl Inlet {
         written
     }
 
+    /// Tells whether a request waits for the one that runs.
+    fn is_ahead(&self) -> bool {
+        let passed = self.heads_passed() + u64::from(self.ended == Ended::Refused);
+        passed > self.progress.served() && self.progress.is_busy() && self.ended != Ended::Eof
+    }
+
+    /// Reads on while hyper does not; an end of the client is an error, which ends the request that runs.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.held.len() < AHEAD_BYTES {
+            let mut part = [0; PART];
+            let mut part = ReadBuf::new(&mut part);
+            match Pin::new(&mut self.stream).poll_read(cx, &mut part) {
+                Poll::Pending => break,
+                Poll::Ready(Err(error)) => return Err(error),
+                Poll::Ready(Ok(())) if part.filled().is_empty() => return Err(io::ErrorKind::UnexpectedEof.into()),
+                // Behind a refusal it only fills the room, so that no client can keep us reading.
+                Poll::Ready(Ok(())) => {
+                    self.held.extend_from_slice(part.filled());
+                    self.unseen = true;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Tells whether the client may still be sending a request that will never be read.
     fn must_linger(&self) -> bool {
         if self.progress.is_switched() {
@@ -240,6 +278,9 @@ impl AsyncWrite for Inlet {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
+        if this.is_ahead() {
+            this.look_ahead(cx)?;
+        }
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
         this.note_write(flushed)
     }

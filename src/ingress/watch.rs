@@ -109,6 +109,11 @@ impl Progress {
         self.busy.load(Relaxed) > 0
     }
 
+    /// Returns how many requests have begun.
+    pub(super) fn served(&self) -> u64 {
+        self.served.load(Relaxed)
+    }
+
     /// A part of a request's head is here.
     pub(super) fn head_begun(&self) {
         mark(&self.head_since);

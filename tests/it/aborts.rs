@@ -1,9 +1,17 @@
 //! Clients that leave: whatever is done for them ends at once, in every phase.
 
-use http::Response;
+#![allow(clippy::print_stdout, reason = "the figures are for people; what must hold is asserted")]
+
+use std::future::poll_fn;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use tokio::sync::mpsc::{self, UnboundedReceiver};
 
 use crate::agent::body_in_hand;
 use crate::client::{Http2, request_http2};
+use crate::http2::resetter;
 use crate::lab::{Endpoint, Http1, Lab, request, soon};
 use crate::stage::{Stage, config, list, send, signed, until_metric, until_running};
 use crate::wire::{Bare, Plan, Wire, lab};
@@ -115,7 +123,7 @@ async fn who_leaves_in_the_rest_before_a_retry_is_not_tried_again() {
         asked.answer(status);
     }
     assert_eq!(soon(staying).await.unwrap().status(), 200);
-    assert!(stage.is_quiet());
+    assert!(stage.is_quiet(&lab).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -165,4 +173,189 @@ async fn attempts_add_up_when_many_leave_at_any_moment() {
     let count = |name: &str| page[name].as_u64().expect("a number");
     assert_eq!(count("attempts"), count("completed") + count("failed") + count("aborted"), "{page}");
     assert_eq!(soon(send(&lab, "/")).await.unwrap().status(), 200);
+}
+
+/// How long it takes from the client's leaving until the endpoint sees it, as the median of many.
+const AT_ONCE: Duration = Duration::from_millis(10);
+
+/// When the client leaves.
+#[derive(Clone, Copy, Debug)]
+enum Phase {
+    BeforeTheHead,
+    InTheAnswer,
+    InTheUpload,
+}
+
+/// A client that is about to leave.
+enum Leaving {
+    Http1(Wire),
+    Http2 { stream: h2::SendStream<Bytes>, _response: h2::client::ResponseFuture },
+}
+
+impl Leaving {
+    fn leave(self) {
+        match self {
+            Self::Http1(wire) => drop(wire),
+            Self::Http2 { mut stream, _response } => stream.send_reset(h2::Reason::CANCEL),
+        }
+    }
+}
+
+/// Asks on a connection of its own, or on a stream of `http2`.
+async fn ask(phase: Phase, lab: &Lab, http2: Option<&mut h2::client::SendRequest<Bytes>>) -> Leaving {
+    let uploads = matches!(phase, Phase::InTheUpload);
+    let Some(http2) = http2 else {
+        let mut wire = Wire::connect(lab.address()).await;
+        match uploads {
+            true => wire.send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello").await,
+            false => wire.send("GET / HTTP/1.1\r\nhost: a\r\n\r\n").await,
+        }
+        return Leaving::Http1(wire);
+    };
+    let mut request = Request::builder().method(if uploads { "POST" } else { "GET" }).uri("http://agents.example.com/");
+    if uploads {
+        request = request.header("content-length", 10);
+    }
+    let (response, mut stream) = http2.send_request(request.body(()).unwrap(), !uploads).unwrap();
+    if uploads {
+        stream.send_data(Bytes::from_static(b"hello"), false).unwrap();
+    }
+    Leaving::Http2 { stream, _response: response }
+}
+
+type Streams = UnboundedReceiver<(Request<h2::RecvStream>, h2::server::SendResponse<Bytes>)>;
+
+/// An endpoint that is in the hand of the test, with the streams of its one connection where it speaks HTTP/2.
+struct Left {
+    bare: Bare,
+    streams: Option<Streams>,
+}
+
+impl Left {
+    /// Takes the next request as far as `phase`, then waits until it is cancelled; tells `ready` in between, and returns when that was.
+    async fn serve(&mut self, phase: Phase, http2: bool, ready: impl AsyncFnOnce()) -> Instant {
+        if http2 { self.serve_http2(phase, ready).await } else { self.serve_http1(phase, ready).await }
+    }
+
+    async fn serve_http1(&self, phase: Phase, ready: impl AsyncFnOnce()) -> Instant {
+        let mut inside = self.bare.accept().await;
+        inside.head().await;
+        match phase {
+            Phase::BeforeTheHead => {}
+            Phase::InTheAnswer => inside.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n").await,
+            Phase::InTheUpload => assert_eq!(inside.exactly(5).await, "hello"),
+        }
+        let (_, seen) = tokio::join!(ready(), async {
+            inside.ended().await;
+            Instant::now()
+        });
+        seen
+    }
+
+    async fn serve_http2(&mut self, phase: Phase, ready: impl AsyncFnOnce()) -> Instant {
+        if self.streams.is_none() {
+            let mut connection = soon(h2::server::handshake(self.bare.accept().await.stream)).await.unwrap();
+            let (tell, streams) = mpsc::unbounded_channel();
+            tokio::spawn(async move {
+                while let Some(Ok(stream)) = connection.accept().await {
+                    tell.send(stream).unwrap();
+                }
+            });
+            self.streams = Some(streams);
+        }
+        let (request, mut respond) = soon(self.streams.as_mut().unwrap().recv()).await.unwrap();
+        let mut body = request.into_body();
+        let mut half = None;
+        match phase {
+            Phase::BeforeTheHead => {}
+            Phase::InTheAnswer => {
+                let half = half.insert(respond.send_response(Response::new(()), false).unwrap());
+                half.send_data(Bytes::from_static(b"hello"), false).unwrap();
+            }
+            Phase::InTheUpload => assert_eq!(soon(body.data()).await.unwrap().unwrap(), "hello"),
+        }
+        let (_, seen) = tokio::join!(ready(), async {
+            let reset = match &mut half {
+                Some(half) => soon(poll_fn(|cx| half.poll_reset(cx))).await,
+                None => soon(poll_fn(|cx| respond.poll_reset(cx))).await,
+            };
+            assert!(reset.is_ok(), "{reset:?}");
+            Instant::now()
+        });
+        seen
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_leaves_cancels_the_attempt_within_ten_milliseconds() {
+    println!("{:<10}{:<10}{:<16}{:>10}{:>10}", "client", "endpoint", "leaves", "median", "longest");
+    for (by_http2, to_http2) in [(false, false), (true, false), (false, true), (true, true)] {
+        for phase in [Phase::BeforeTheHead, Phase::InTheAnswer, Phase::InTheUpload] {
+            let mut endpoint = Left { bare: Bare::listen().await, streams: None };
+            let protocol = if to_http2 { "http2" } else { "http1" };
+            let lab = Plan::before(endpoint.bare.address).pool(&format!("upstream: {{ protocol: {protocol} }}")).start().await;
+            let mut http2 = if by_http2 { Some(resetter(&lab).await) } else { None };
+            let mut times = Vec::new();
+            for _ in 0..31 {
+                let mut client = ask(phase, &lab, http2.as_mut()).await;
+                let mut left = Instant::now();
+                let leave = async || {
+                    if matches!(phase, Phase::InTheAnswer) {
+                        match &mut client {
+                            Leaving::Http1(wire) => drop(wire.until("hello").await),
+                            Leaving::Http2 { _response: response, .. } => {
+                                let mut body = soon(response).await.unwrap().into_body();
+                                assert_eq!(soon(body.data()).await.unwrap().unwrap(), "hello");
+                            }
+                        }
+                    }
+                    left = Instant::now();
+                    client.leave();
+                };
+                let seen = endpoint.serve(phase, to_http2, leave).await;
+                times.push(seen - left);
+                until_running(&lab, "all", 0).await;
+            }
+            times.sort_unstable();
+            let (median, longest) = (times[times.len() / 2], times[times.len() - 1]);
+            let name = |http2: bool| if http2 { "HTTP/2" } else { "HTTP/1.1" };
+            let phase = format!("{phase:?}");
+            println!("{:<10}{:<10}{phase:<16}{median:>10.2?}{longest:>10.2?}", name(by_http2), name(to_http2));
+            assert!(median < AT_ONCE, "{phase} {by_http2} {to_http2}: {times:?}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_endpoint_learns_within_a_second_though_the_client_had_sent_more() {
+    const WHOLE: &str = "GET /next HTTP/1.1\r\nhost: a\r\n\r\n";
+    let many = WHOLE.repeat(100);
+    let upload = "POST /next HTTP/1.1\r\nhost: a\r\ncontent-length: 10\r\n\r\nhello";
+    for next in ["G", "GET /next HTTP/1.1\r\nhost", WHOLE, &format!("{WHOLE}GET /th"), upload, "GET  /wrong\r\n\r\n", &many] {
+        for (at_once, resets, answered) in [(true, false, false), (false, false, false), (true, true, false), (true, false, true)] {
+            let endpoint = Bare::listen().await;
+            let lab = lab(endpoint.address).await;
+            let mut client = Wire::connect(lab.address()).await;
+            let first = "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nok";
+            client.send(format!("{first}{}", if at_once { next } else { "" })).await;
+            let mut inside = endpoint.accept().await;
+            inside.head().await;
+            inside.exactly(2).await;
+            if answered {
+                inside.send("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n").await;
+                client.until("hello\r\n").await;
+            }
+            if !at_once {
+                client.send(next).await;
+            }
+            if resets {
+                client.reset_on_drop();
+            }
+            drop(client);
+            let case = format!("{:?}, at once {at_once}, resets {resets}, answered {answered}", &next[..next.len().min(60)]);
+            tokio::time::timeout(Duration::from_secs(1), inside.ended()).await.unwrap_or_else(|_| panic!("not noticed: {case}"));
+            until_running(&lab, "all", 0).await;
+            assert!(endpoint.is_untouched().await, "nothing of who left is sent: {case}");
+        }
+    }
 }

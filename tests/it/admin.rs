@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::client::{admin, admin_with};
 use crate::lab::{Answer, Endpoint, Http1, Lab, full, get, request, soon};
-use crate::wire::{self, Bare, Plan, Wire};
+use crate::wire::{self, Bare, Plan, Wire, nobody};
 use crate::written::Written;
 
 /// One worker, so that a rotation is exact.
@@ -21,11 +21,6 @@ fn config(strategy: &str, endpoints: &[(&str, SocketAddr)]) -> String {
          pools: {{ agents: {{ strategy: {strategy}, endpoints: [{}] }} }}\n",
         endpoints.join(", ")
     )
-}
-
-/// An address where nobody listens any more.
-fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
 }
 
 /// Sends requests one after the other and counts those that `name` answered.

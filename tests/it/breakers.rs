@@ -92,7 +92,7 @@ async fn half_open_sees_one_probe_at_a_time_and_closes_after_three_good_ones() {
             refused(&beside, 503, "breaker_open");
             assert!(retry_after(&beside) >= 1, "{beside:?}");
         }
-        assert!(stage.is_quiet());
+        assert!(stage.is_quiet(&lab).await);
         asked.answer(200);
         assert_eq!(answer(client).await.status(), 200);
     }
@@ -228,7 +228,7 @@ async fn those_who_wait_follow_a_probe_that_still_streams() {
     let second = send(&lab, "/second");
     until_running(&lab, "all", 2).await;
     let probe = stage.next().await;
-    assert!(stage.is_quiet(), "while the probe runs, nobody follows");
+    assert!(stage.is_quiet(&lab).await, "while the probe runs, nobody follows");
     let (say, body) = body_in_hand();
     probe.respond(http::Response::new(body));
     say.send("begun").unwrap();
@@ -238,6 +238,8 @@ async fn those_who_wait_follow_a_probe_that_still_streams() {
     assert_eq!(answer(second).await.status(), 200);
     drop(say);
     assert_eq!(answer(first).await.text, "begun");
+    // The one that opened it, the probe, and the one behind it.
+    assert_eq!(stage.crowd("a").total(), 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -49,7 +49,7 @@ async fn those_who_wait_at_a_bulkhead_come_in_order_and_those_who_leave_make_roo
     until_running(&lab, "a", 2).await;
     let third = send(&lab, "/a/3");
     until_running(&lab, "a", 3).await;
-    assert!(stage.is_quiet());
+    assert!(stage.is_quiet(&lab).await);
     held.answer(200);
     for path in ["/a/2", "/a/3"] {
         let next = stage.next().await;

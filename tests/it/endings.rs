@@ -1,7 +1,7 @@
 //! Endpoints that answer wrongly, late, partly or not at all: the client hears why, and never gets a part for the whole.
 
 use crate::lab::{Answer, Http1, Lab, get, request, soon};
-use crate::wire::{Bare, Canned, End, Plan, Wire, lab, once};
+use crate::wire::{Bare, Canned, End, Plan, Wire, lab, nobody, once};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -97,8 +97,7 @@ async fn an_endpoint_that_closes_what_it_accepts_has_reset_the_request() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_is_not_there_has_refused_the_connection() {
-    let gone = Bare::listen().await.address;
-    let lab = lab(gone).await;
+    let lab = lab(nobody()).await;
     let answer = get(lab.address(), "/").await;
     expect(&answer, 502, "connection_refused");
     assert!(answer.field("proxy-status").contains("error=connection_refused"), "{answer:?}");
@@ -124,8 +123,7 @@ async fn a_connection_that_does_not_open_in_time_is_said_so() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_leaves_the_clients_connection_open() {
-    let gone = Bare::listen().await.address;
-    let lab = once(gone).await;
+    let lab = once(nobody()).await;
     let mut client = Http1::connect(lab.address()).await;
     for _ in 0..3 {
         expect(&client.ask(request("/")).await, 502, "connection_refused");

@@ -6,7 +6,7 @@ use crate::agent::body_in_hand;
 use crate::health::{How, Patient};
 use crate::lab::{Endpoint, Http1, Lab, request, soon};
 use crate::stage::{Stage, answer, config, get, list, post, refused, send, until_metric, until_running};
-use crate::wire::Bare;
+use crate::wire::nobody;
 
 const CHECK: &str = "health: { http: {}, interval: 20ms, unhealthy_interval: 20ms }";
 
@@ -138,7 +138,7 @@ async fn a_shadow_gets_copies_once_the_client_has_its_answer() {
             _ => post(&lab, "/path?query", &[("x-own", "1")], body),
         };
         let asked = stage.next().await;
-        assert!(shadow.is_quiet(), "not before the answer");
+        assert!(shadow.is_quiet(&lab).await, "not before the answer");
         asked.answer(200);
         assert_eq!(answer(client).await.text, "a");
         let copy = shadow.next().await;
@@ -168,8 +168,7 @@ async fn a_body_that_is_too_large_is_not_copied() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_shadow_that_is_dead_or_hangs_disturbs_nobody() {
     let hanging = Stage::start(&["shadow"]).await;
-    let dead = Bare::listen().await.address;
-    for shadow in [hanging.list(), list([("shadow", dead)])] {
+    for shadow in [hanging.list(), list([("shadow", nobody())])] {
         let stage = Patient::start("a").await;
         let route = "{ name: all, pool: agents, mirror: { pool: shadow } }";
         let agents = list([("a", stage.endpoint.address)]);

@@ -12,7 +12,7 @@ use tonic::{Code, Status, Streaming};
 use tonic_prost::ProstCodec;
 
 use crate::lab::{Body, Endpoint, Http1, Lab, full, get, soon};
-use crate::wire::{Bare, Plan, lab};
+use crate::wire::{Plan, lab, nobody};
 
 type Words = ProstCodec<String, String>;
 
@@ -162,8 +162,7 @@ async fn a_client_that_cancels_a_call_stops_it_at_the_endpoint() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_endpoint_that_is_not_there_is_unavailable() {
-    let gone = Bare::listen().await.address;
-    let lab = lab(gone).await;
+    let lab = lab(nobody()).await;
     let status = call(&lab, "/test.Words/Echo", futures_util::stream::empty()).await.unwrap_err();
     assert_eq!(status.code(), Code::Unavailable, "{status:?}");
     assert!(status.message().contains("refused"), "{status:?}");

@@ -40,6 +40,51 @@ async fn pipelined_requests_are_answered_in_order() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_that_come_while_others_wait_are_answered_in_order_and_whole() {
+    let endpoint = Bare::listen().await;
+    let lab = lab(endpoint.address).await;
+    let mut client = Wire::connect(lab.address()).await;
+    client.send("GET /0 HTTP/1.1\r\nhost: a\r\n\r\nGET /1 HTTP/1.1\r\nhost: a\r\n\r\nGET /2 HTTP").await;
+    let mut inside = endpoint.accept().await;
+    assert!(inside.head().await.starts_with("GET /0 "));
+    client.send("/1.1\r\nhost: a\r\n\r\nPUT /3 HTTP/1.1\r\nhost: a\r\ncontent-length: 300000\r\n\r\n").await;
+    // More than is read ahead, in pieces: the rest must wait in the socket, and nothing may come twice or not at all.
+    let body: String = (0..60_000).map(|n| format!("{n:05}")).collect();
+    let (head, tail) = body.split_at(150_000);
+    client.send(head).await;
+    for n in 0..3 {
+        inside.send(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{n}")).await;
+        client.head().await;
+        assert_eq!(client.exactly(1).await, n.to_string());
+        assert!(inside.head().await.starts_with(&format!("{} /{} ", if n < 2 { "GET" } else { "PUT" }, n + 1)));
+    }
+    client.send(tail).await;
+    client.send("GET /4 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(inside.exactly(300_000).await == body);
+    inside.send("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n3").await;
+    client.head().await;
+    assert_eq!(client.exactly(1).await, "3");
+    assert!(inside.head().await.starts_with("GET /4 "));
+    inside.send("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n4").await;
+    client.head().await;
+    assert_eq!(client.exactly(1).await, "4");
+    // Nothing comes after what was read ahead.
+    client.send("GET /5 HTTP/1.1\r\nhost: a\r\n\r\nGET /6 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    assert!(inside.head().await.starts_with("GET /5 "));
+    client.send("GET /7 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    // A round trip through the only worker, so that it has read that.
+    crate::lab::get(lab.address(), "/no.such/../..").await;
+    for n in 5..8 {
+        inside.send(format!("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{n}")).await;
+        client.head().await;
+        assert_eq!(client.exactly(1).await, n.to_string());
+        if n < 7 {
+            assert!(inside.head().await.starts_with(&format!("GET /{} ", n + 1)));
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_connection_close_of_the_client_is_obeyed_and_not_passed_on() {
     let endpoint = Bare::listen().await;
     let lab = lab(endpoint.address).await;

@@ -13,7 +13,7 @@ use tokio::net::TcpStream;
 use tokio::sync::{Notify, mpsc};
 
 use crate::lab::{Answer, Body, Endpoint, Lab, full, read, soon};
-use crate::wire::{Bare, Canned, Plan, echo, lab, once};
+use crate::wire::{Bare, Canned, Plan, echo, lab, nobody, once};
 
 /// A client's HTTP/2 connection.
 #[derive(Clone)]
@@ -78,8 +78,9 @@ fn streamed(parts: mpsc::UnboundedReceiver<&'static str>, trailers: Option<Heade
 }
 
 /// A client that resets its streams when the test says so.
-async fn resetter(lab: &Lab) -> h2::client::SendRequest<Bytes> {
+pub async fn resetter(lab: &Lab) -> h2::client::SendRequest<Bytes> {
     let stream = TcpStream::connect(lab.address()).await.expect("the proxy should accept");
+    stream.set_nodelay(true).expect("the socket is open");
     let (send, connection) = soon(h2::client::handshake(stream)).await.expect("a handshake");
     tokio::spawn(connection);
     soon(send.ready()).await.expect("room for a stream")
@@ -284,8 +285,7 @@ async fn a_body_that_ends_early_resets_its_stream_and_no_other() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_error_made_here_is_a_problem_document_over_http2_too() {
-    let gone = Bare::listen().await.address;
-    let lab = once(gone).await;
+    let lab = once(nobody()).await;
     let mut client = Http2::connect(lab.address()).await;
     for _ in 0..2 {
         let answer = client.ask(request("/")).await;

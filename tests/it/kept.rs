@@ -80,9 +80,7 @@ async fn fewer_slots_count_from_the_reload_on() {
     written.reload(&agents(&stage.list(), ", max_connections: 1")).await.unwrap();
     first.answer(200);
     until_running(&written.lab, "all", 3).await;
-    // The worker has long handed on what it had to.
-    written.lab.metrics().await;
-    assert!(stage.is_quiet(), "one still runs, and one may");
+    assert!(stage.is_quiet(&written.lab).await, "one still runs, and one may");
     second.answer(200);
     for path in ["/3", "/4"] {
         let next = stage.next().await;

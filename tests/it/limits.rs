@@ -10,6 +10,7 @@ use tokio::sync::mpsc::unbounded_channel;
 
 use crate::client::{ask, request_with};
 use crate::lab::{Endpoint, Http1, Lab, full, raw, request, soon};
+use crate::wire::nobody;
 
 /// A proxy with an access log in a file, which is whole when the proxy has been drained.
 struct Logged {
@@ -51,11 +52,6 @@ impl Logged {
 
 fn read(path: &Path) -> Vec<String> {
     std::fs::read_to_string(path).expect("the access log should be there").lines().map(str::to_owned).collect()
-}
-
-/// An address where nobody listens any more.
-fn nobody() -> std::net::SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,12 +9,7 @@ use tokio::task::JoinHandle;
 use crate::client::request_with;
 use crate::lab::{Answer, Body, Endpoint, Http1, Lab, full, request, soon};
 use crate::stage::{Crowd, Logged, Stage, answer, config, get, list, post, send, signed};
-use crate::wire::{Bare, Canned, Wire};
-
-/// An address where nobody listens any more.
-fn nobody() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr()).expect("a free port")
-}
+use crate::wire::{Bare, Canned, Wire, nobody};
 
 /// A config of a bad endpoint that comes first, and a good one that comes when the bad one has been tried.
 fn bad_first(bad: SocketAddr, good: SocketAddr, retry: &str) -> String {

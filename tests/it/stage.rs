@@ -137,8 +137,17 @@ impl Stage {
         soon(self.asked.recv()).await.expect("the endpoints should run")
     }
 
-    /// Tells whether nothing has come.
-    pub fn is_quiet(&mut self) -> bool {
+    /// Tells whether nothing has come, once all that was on its way has: through the only worker of `lab`, and into each endpoint.
+    pub async fn is_quiet(&mut self, lab: &Lab) -> bool {
+        // Twice, as the first may pass by what is just being woken.
+        for _ in 0..2 {
+            refused(&ask(lab.address(), request("/..")).await, 400, "invalid_target");
+        }
+        for (_, endpoint, _) in &self.endpoints {
+            for _ in 0..2 {
+                assert_eq!(ask(endpoint.address, request(ROUND_TRIP)).await.status(), 200);
+            }
+        }
         self.asked.is_empty()
     }
 
@@ -148,7 +157,13 @@ impl Stage {
     }
 }
 
+/// Answered at once, and not counted.
+const ROUND_TRIP: &str = "/round-trip-of-the-test";
+
 async fn hold(name: &'static str, request: Request<Incoming>, tell: UnboundedSender<Asked>, crowd: Arc<Crowd>) -> Response<Body> {
+    if request.uri().path() == ROUND_TRIP {
+        return signed(name, 200);
+    }
     let _inside = crowd.enter();
     let (head, body) = request.into_parts();
     let Ok(body) = body.collect().await else { return pending().await };

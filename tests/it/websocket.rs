@@ -6,7 +6,7 @@ use tokio_tungstenite::tungstenite::{Error, Message, error::ProtocolError};
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
 use crate::lab::{Lab, get, soon};
-use crate::wire::{Bare, Canned, Plan, Wire, lab};
+use crate::wire::{Bare, Canned, Plan, Wire, lab, nobody};
 
 type Socket = WebSocketStream<TcpStream>;
 
@@ -130,8 +130,7 @@ async fn a_switch_that_the_endpoint_refuses_is_an_answer() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_switch_to_an_endpoint_that_is_not_there_is_an_error() {
-    let gone = Bare::listen().await.address;
-    let lab = lab(gone).await;
+    let lab = lab(nobody()).await;
     let stream = TcpStream::connect(lab.address()).await.unwrap();
     let error = soon(client_async("ws://agents.example.com/chat", stream)).await.unwrap_err();
     assert!(matches!(&error, Error::Http(response) if response.status() == 502), "{error:?}");

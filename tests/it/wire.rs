@@ -3,8 +3,8 @@
 //! Nothing here knows HTTP but where a head and a chunk end, so that a test can be as wrong as a hostile peer.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::sync::{Arc, LazyLock};
 
 use bytes::{Buf, BytesMut};
 use http::{Request, Response};
@@ -32,9 +32,11 @@ pub struct Wire<S = TcpStream> {
 }
 
 impl Wire {
-    /// Connects.
+    /// Connects. What is sent leaves at once, not when the proxy's system has confirmed what was sent before.
     pub async fn connect(address: SocketAddr) -> Self {
-        Self::new(TcpStream::connect(address).await.expect("the proxy should accept"))
+        let stream = TcpStream::connect(address).await.expect("the proxy should accept");
+        stream.set_nodelay(true).expect("the socket is open");
+        Self::new(stream)
     }
 
     /// Connects, sends, and reads everything until the end.
@@ -159,6 +161,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+/// An address where nobody listens, and which nobody gets while the tests run: what connects there is refused.
+pub fn nobody() -> SocketAddr {
+    static TAKEN: LazyLock<(socket2::Socket, SocketAddr)> = LazyLock::new(|| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+        let address = socket.local_addr().expect("a bound socket has an address").as_socket().expect("an IP address");
+        (socket, address)
+    });
+    TAKEN.1
 }
 
 /// An endpoint whose connections a test serves itself.
