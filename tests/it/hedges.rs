@@ -29,8 +29,60 @@ async fn the_first_answer_counts_and_the_other_attempt_is_cancelled() {
         let answer = answer(client).await;
         assert_eq!((answer.status(), answer.field("x-name"), answer.field("x-tidegate-attempts")), (200, name, "2"));
         both.remove(0).cancelled().await;
-        assert!(stage.is_quiet(), "there is no third");
+        assert!(stage.is_quiet(&lab).await, "there is no third");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_a_quantile_nothing_is_hedged_before_it_is_measured_and_what_is_slow_is_afterwards() {
+    let mut stage = Stage::start(&["a", "b"]).await;
+    let lab = hedging(&stage, "p95", "").await;
+    let early = send(&lab, "/early");
+    let held = stage.next().await;
+    let mut hedges_early = 0;
+    let mut measured = 0;
+    let delay = loop {
+        let hedging = get_page(&lab).await["hedging"].clone();
+        if let Some(delay) = hedging["delay_seconds"].as_f64() {
+            break delay;
+        }
+        assert_eq!(hedging["samples"], measured, "{hedging}");
+        // What is shown may be a tenth of a second old.
+        assert!(measured < 5000, "{hedging}");
+        let mut client = send(&lab, "/quick");
+        let quick = loop {
+            tokio::select! {
+                asked = stage.recv() => {
+                    hedges_early += usize::from(asked.path() == "/early");
+                    asked.answer(200);
+                }
+                answer = &mut client => break answer.unwrap(),
+            }
+        };
+        assert_eq!(quick.status(), 200);
+        measured += 1;
+    };
+    assert!(measured >= 100 && delay > 0.0 && delay < 5.0, "{measured} {delay}");
+    let slow = send(&lab, "/slow");
+    let mut both = Vec::new();
+    while both.len() < 2 {
+        let asked = stage.next().await;
+        if asked.path() == "/slow" {
+            both.push(asked);
+        }
+    }
+    assert_ne!(both[0].endpoint, both[1].endpoint, "the second goes elsewhere");
+    both.pop().unwrap().answer(200);
+    let slow = answer(slow).await;
+    assert_eq!((slow.status(), slow.field("x-tidegate-attempts")), (200, "2"));
+    both.pop().unwrap().cancelled().await;
+    held.answer(200);
+    let early = answer(early).await;
+    assert_eq!((early.status(), early.field("x-tidegate-attempts"), hedges_early), (200, "", 0));
+}
+
+async fn get_page(lab: &Lab) -> serde_json::Value {
+    crate::lab::get(lab.admin(), "/api/v1/routes/all").await.json()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -88,7 +140,7 @@ async fn only_idempotent_requests_are_hedged() {
     held.answer(200);
     let answer = answer(slow).await;
     assert_eq!((answer.status(), answer.field("x-tidegate-attempts")), (200, ""));
-    assert!(stage.is_quiet());
+    assert!(stage.is_quiet(&lab).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

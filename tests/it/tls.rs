@@ -45,7 +45,7 @@ impl Authority {
     }
 
     /// Returns the file of its own certificate.
-    fn ca(&self) -> String {
+    pub fn ca(&self) -> String {
         self.file("ca.pem", &self.issuer.pem()).display().to_string()
     }
 
@@ -95,7 +95,7 @@ impl Authority {
     }
 
     /// Returns the config of an endpoint for `agents.test`; `clients` are asked for a certificate of this authority.
-    fn endpoint(&self, alpn: &[&str], clients: Option<&Self>) -> ServerConfig {
+    pub fn endpoint(&self, alpn: &[&str], clients: Option<&Self>) -> ServerConfig {
         self.endpoint_named("agents.test", alpn, clients)
     }
 
