@@ -102,7 +102,7 @@ async fn an_answer_that_is_thrown_away_keeps_its_slot_to_the_end() {
     say.send("wait").unwrap();
     asked.respond(Response::builder().status(503).body(body).unwrap());
     until_metric(&lab, "tidegate_queue_queued_total{pool=\"agents\"}", 1).await;
-    assert!(stage.is_quiet(), "it has one slot");
+    assert!(stage.is_quiet(&lab).await, "it has one slot");
     drop(say);
     stage.next().await.respond(signed("a", 200));
     assert_eq!(answer(client).await.status(), 200);

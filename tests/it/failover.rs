@@ -234,7 +234,7 @@ async fn those_who_wait_for_a_tier_that_is_gone_move_to_the_next_in_their_order(
         waiting.push(send(&lab, &format!("/{n}")));
         until_running(&lab, "all", n + 2).await;
     }
-    assert!(second.is_quiet(), "a tier that is only full keeps its requests");
+    assert!(second.is_quiet(&lab).await, "a tier that is only full keeps its requests");
     held.answer(500);
     assert_eq!(answer(running).await.status(), 500);
     for n in 0..2 {
@@ -245,7 +245,7 @@ async fn those_who_wait_for_a_tier_that_is_gone_move_to_the_next_in_their_order(
     for client in waiting {
         assert_eq!(answer(client).await.text, "b");
     }
-    assert!(first.is_quiet());
+    assert!(first.is_quiet(&lab).await);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
