@@ -155,7 +155,7 @@ fn here(answered: Result<Response<ReplyBody>, Reset>) -> Handling {
 }
 
 /// Waits for what the stack makes of the request.
-// No `async fn`: that would keep each argument twice.
+#[expect(clippy::manual_async_fn, reason = "an `async fn` keeps each argument twice")]
 fn wait(
     client: Rc<Client>,
     view: Rc<View>,
@@ -272,6 +272,7 @@ const fn must_close(reason: Reason) -> bool {
 type Answered = Result<Response<ReplyBody>, (Box<Record>, Here)>;
 
 /// What has become of a request that was not refused at once.
+#[expect(clippy::large_enum_variant, reason = "it is looked at where it is made, and a box would cost every request an allocation")]
 enum Begun {
     Answered(Response<ReplyBody>),
     Sent(Sent),
