@@ -130,6 +130,9 @@ class Judging(unittest.TestCase):
         self.assertFalse(met)
         self.assertIn("not judged", [row[-1] for row in rows if row[1] == "haproxy"])
 
+    def test_interval_of_nginx_against_itself_is_no_objection(self):
+        self.assertEqual(result(again=(8, 10, 10, 10, 10, 10, 12)).objections(), [])
+
     def test_rounds_go_on_until_the_intervals_are_narrow(self):
         self.assertTrue(result().settled())
         self.assertFalse(result(tidegate=(8.5, 9, 9, 9, 9, 9, 9.5)).settled())
