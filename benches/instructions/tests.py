@@ -108,7 +108,7 @@ class Layering(unittest.TestCase):
         given = [layering.PLAIN, *layering.LAYERS]
         keys = [line.split(":")[0] for line in layering.merged(given, "route")]
         self.assertEqual(sorted(keys), sorted(set(keys)))
-        self.assertIn("timeouts: { total: 60s , attempt: 60s }", layering.merged(given, "route"))
+        self.assertIn("timeouts: { total: 60s, attempt: 60s }", layering.merged(given, "route"))
         self.assertIn("retry: {}", layering.merged(given, "route"))
 
     def test_every_layer_has_a_key_of_its_own_and_writes_something(self):
