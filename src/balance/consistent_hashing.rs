@@ -3,7 +3,7 @@
 //! The ring is the set's ([`Ring`](crate::endpoint::Ring)), over all endpoints. The walk of a key takes the first endpoint that may take the
 //! request and stays within its bound: `bounded_load` times the mean in flight, by weight, rounded up ("Consistent Hashing with Bounded
 //! Loads", Mirrokni, Thorup, Zadimoghaddam 2018, section 2). Where nearly nobody may, the walk would go around the whole circle: after some
-//! steps those few are compared instead, and the key goes to the one nearest to it (rendezvous hashing). Who stands next, or is nearest,
+//! steps, a few when the free are few, those few are compared instead, and the key goes to the one nearest to it (rendezvous hashing). Who stands next, or is nearest,
 //! depends on names alone, so every worker and every replica of the proxy spills a key to the same endpoint.
 
 use std::time::Duration;
@@ -19,6 +19,13 @@ use super::view::{Follow, Members, View, Views};
 
 /// Points that a walk passes before it gives up: where one endpoint of ten may take the request, 1 walk of 850 does.
 const MAX_STEPS: usize = 64;
+
+/// The same where few are free: the owner itself and its next are worth a look.
+const FEW_STEPS: usize = 4;
+
+/// That few are free: comparing them all is cheaper than walking past one of so many that are not.
+const FEW: usize = 64;
+const FEW_OF: usize = 16;
 
 /// Consistent hashing with bounded loads; requests without a key go to the least in flight.
 #[derive(Debug)]
@@ -100,7 +107,10 @@ fn owner(view: &mut View<Owners>, key: u64, bounded_load: f64, pick: &Pick<'_>) 
     let per_weight = bounded_load * (load as f64 + 1.0) / owners.total_weight;
     let judge = |index: usize| judge(owners, index, per_weight, pick);
     let within = |&index: &usize| judge(index) == Some(Standing::Within);
-    if let Some(index) = pick.set.ring().walk(key).take(MAX_STEPS).find(within) {
+    let open = Open::new(members, pick.set);
+    let are_few = open.is_some_and(|open| open.count() <= FEW && open.count() * FEW_OF <= members.len());
+    let steps = if are_few { FEW_STEPS } else { MAX_STEPS };
+    if let Some(index) = pick.set.ring().walk(key).take(steps).find(within) {
         return Some(index);
     }
     let nearest = |candidates: &mut dyn Iterator<Item = usize>| {
@@ -111,7 +121,7 @@ fn owner(view: &mut View<Owners>, key: u64, bounded_load: f64, pick: &Pick<'_>) 
         let nearer = |a: &(Standing, f64, usize), b: &(Standing, f64, usize)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
         candidates.filter_map(rank).min_by(nearer).map(|(.., index)| index)
     };
-    match Open::new(members, pick.set) {
+    match open {
         Some(open) => nearest(&mut open.from(0)),
         None => nearest(&mut members.indexes.iter().map(|&index| index as usize)),
     }

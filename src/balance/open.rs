@@ -27,7 +27,12 @@ impl<'a> Open<'a> {
 
     /// Tells whether there is none.
     pub(super) fn is_empty(self) -> bool {
-        (0..self.members.len()).all(|n| self.word(n) == 0)
+        self.openings.is_empty() || self.words().all(|word| word == 0)
+    }
+
+    /// Returns how many there are at most; one load.
+    pub(super) fn count(self) -> usize {
+        self.openings.count()
     }
 
     /// Returns the places in the set, each once, from `place` on and around.
@@ -49,20 +54,22 @@ impl<'a> Open<'a> {
 
     /// Draws a place in the set, each with the same chance; `None` when there is none.
     pub(super) fn draw(self, rng: &mut Rng) -> Option<usize> {
-        let words = || (0..self.members.len()).map(|n| (n, self.word(n))).filter(|&(_, word)| word != 0);
-        let count: usize = words().map(|(_, word)| word.count_ones() as usize).sum();
-        let mut rank = if count == 0 { return None } else { rng.usize(..count) };
-        let mut last = None;
-        for (n, word) in words() {
-            let ones = word.count_ones() as usize;
-            if let Some(bit) = bits(word).nth(rank) {
-                return Some(n * WORD + bit);
+        // Of all words so far, one is kept with the chance of its bits.
+        let (mut seen, mut kept) = (0, None);
+        for (n, word) in self.words().enumerate().filter(|&(_, word)| word != 0) {
+            let ones = word.count_ones();
+            seen += ones;
+            if rng.u32(..seen) < ones {
+                kept = Some((n, word));
             }
-            rank -= ones;
-            last = Some(n * WORD);
         }
-        // Some have been taken since they were counted.
-        last
+        let (n, word) = kept?;
+        let bit = bits(word).nth(rng.usize(..word.count_ones() as usize))?;
+        Some(n * WORD + bit)
+    }
+
+    fn words(self) -> impl Iterator<Item = u64> {
+        self.members.iter().zip(self.openings.words()).map(|(members, open)| members & open)
     }
 
     fn word(self, n: usize) -> u64 {

@@ -61,7 +61,17 @@ impl Openings {
 
     /// Tells whether there is none; one load.
     pub fn is_empty(&self) -> bool {
-        self.count.load(SeqCst) == 0
+        self.count() == 0
+    }
+
+    /// Returns how many there are, or a few more; one load.
+    pub fn count(&self) -> usize {
+        self.count.load(SeqCst)
+    }
+
+    /// Returns the bits of all places, 64 at a time.
+    pub fn words(&self) -> impl Iterator<Item = u64> {
+        self.words.iter().map(|word| word.load(SeqCst))
     }
 
     /// Returns the bits of the places from `64 * n` on; 0 beyond the last.

@@ -177,7 +177,7 @@ fn the_last_endpoint_left_of_many_is_found() {
 }
 
 #[test]
-fn in_a_nearly_full_pool_keys_go_to_who_is_left_by_weight_and_by_name_alone() {
+fn in_a_nearly_full_pool_keys_stay_with_an_owner_that_is_left_or_go_by_weight_and_name_alone() {
     let full = |name: &str| EndpointSpec { max_connections: Some(1), ..spec(name, 1.0, &[]) };
     let wide = |name: &str, weight| EndpointSpec { max_connections: Some(100), ..spec(name, weight, &[]) };
     let names: Vec<_> = (0..2000).map(|n| format!("e{n}")).collect();
@@ -187,6 +187,9 @@ fn in_a_nearly_full_pool_keys_go_to_who_is_left_by_weight_and_by_name_alone() {
     let _running: Vec<_> = [&one, &other].into_iter().flat_map(|set| names.iter().flat_map(|name| load(set, name, 1))).collect();
     let picked = owners(&one, 0..4000);
     assert_eq!(picked, owners(&other, 0..4000));
+    let calm = owners(&set_of(specs(), None), 0..4000);
+    let own: Vec<_> = calm.iter().zip(&picked).filter(|(calm, _)| !names.contains(calm)).collect();
+    assert!(!own.is_empty() && own.iter().all(|(calm, picked)| calm == picked), "{own:?}");
     // Seven standard deviations of 27.
     let lefts = picked.iter().filter(|name| *name == "left").count();
     assert!((810..1190).contains(&lefts) && picked.iter().all(|name| name == "left" || name == "right"), "{lefts} of 4000");
