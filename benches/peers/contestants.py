@@ -9,6 +9,9 @@ from lib import tools
 from peers.base import Contestant
 from peers.envoy import Envoy
 
+OURS = "tidegate"
+LAID_OUT = "tidegate laid out"
+
 
 class Nginx(Contestant):
     """nginx, the measure of all: connections to endpoints kept, nothing logged, nothing on disk.
@@ -116,11 +119,10 @@ backend endpoints-h2
 class Tidegate(Contestant):
     """Tidegate: no admin server, everything else as it is by default."""
 
-    name = "tidegate"
-
-    def __init__(self, binary):
+    def __init__(self, binary, name=OURS):
         super().__init__()
         self.binary = binary
+        self.name = name
 
     def version(self):
         return tools.version(str(self.binary), "version")
@@ -151,8 +153,9 @@ admin: {{ bind: none }}
         return [str(self.binary), "run", "--config", str(folder / "tidegate.yaml")]
 
 
-def chosen(tidegate, envoy):
+def chosen(tidegate, laid_out, envoy):
     """Returns the contestants: nginx twice, because what differs between the two is noise; others only when they are there."""
     peers = [Nginx("nginx"), Nginx("nginx again"), Haproxy()]
     peers += [Envoy(envoy)] if envoy else []
-    return [*peers, Tidegate(tidegate)] if tidegate else peers
+    ours = [(tidegate, OURS), (laid_out, LAID_OUT)]
+    return [*peers, *(Tidegate(binary, name) for binary, name in ours if binary)]

@@ -4,13 +4,16 @@ import datetime
 from dataclasses import dataclass, field
 
 from lib import bars, page, tools
-from peers import idle, latency, streams
+from peers import contestants, idle, latency, streams
 from peers.measure import MAX_NOISE
 
 KEY = "peers"
 
 # Columns of words; all others hold figures.
 WORDS = ("load", "proxy", "against", "why", "")
+
+# Judged by the gates.
+OURS = (contestants.OURS, contestants.LAID_OUT)
 
 # The second nginx is there for the noise floor, not as a peer.
 TWIN = "nginx again"
@@ -59,7 +62,7 @@ def markdown(findings, origin, picture=None):
         parts += ["CPU per request relative to nginx; less is better:\n", ratios(findings.results)]
     rows = gates(findings)[0]
     if rows:
-        parts += ["Gates, Tidegate against:\n", table(["load", "against", "ratio (95% interval)", "gate", ""], rows)]
+        parts += ["Gates:\n", table(["load", "proxy", "against", "ratio (95% interval)", "gate", ""], rows)]
     if findings.refused:
         rows = [[title, "refused: " + first_of(reasons)] for title, reasons in findings.refused]
         parts += ["Not believed, and left out:\n", table(["load", "why"], rows)]
@@ -94,19 +97,18 @@ def gates(findings):
         for peer, highest in result.scenario.gates.items():
             if peer in result.left_out:
                 met = False
-                rows.append([result.scenario.title, peer, "", f"<= {highest:.2f}", "not judged"])
-            if not {peer, "tidegate"} <= result.samples.keys():
-                continue
-            ratio = result.ratio("tidegate", peer)
-            met &= ratio <= highest
-            low, high = result.interval("tidegate", peer)
-            rows.append([result.scenario.title, peer, f"{ratio:.2f} ({low:.2f} to {high:.2f})", f"<= {highest:.2f}", verdict(ratio <= highest)])
+                rows.append([result.scenario.title, "", peer, "", f"<= {highest:.2f}", "not judged"])
+            for name in (name for name in OURS if {peer, name} <= result.samples.keys()):
+                ratio = result.ratio(name, peer)
+                met &= ratio <= highest
+                low, high = result.interval(name, peer)
+                rows.append([result.scenario.title, name, peer, f"{ratio:.2f} ({low:.2f} to {high:.2f})", f"<= {highest:.2f}", verdict(ratio <= highest)])
     for peer, figure, highest, fine in idle.gates(findings.memory):
         met &= fine
-        rows.append([idle.TITLE, peer, figure, f"<= {highest}", verdict(fine)])
+        rows.append([idle.TITLE, contestants.OURS, peer, figure, f"<= {highest}", verdict(fine)])
     for title in findings.unjudged:
         met = False
-        rows.append([title, "", "", "", "not judged: refused"])
+        rows.append([title, "", "", "", "", "not judged: refused"])
     return rows, met
 
 
@@ -145,7 +147,7 @@ def plot(results, origin):
         bars.Group(
             result.scenario.title,
             [result.ratio(name) if name in result.samples else None for name in names],
-            result.scenario.gates.get("nginx") if names[-1] == "tidegate" else None,
+            result.scenario.gates.get("nginx") if names[-1] in OURS else None,
         )
         for result in results
     ]

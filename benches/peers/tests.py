@@ -128,7 +128,7 @@ class Judging(unittest.TestCase):
         self.assertEqual((found.objections(), list(found.samples), len(found.left_out)), ([], ["nginx", "nginx again", "tidegate"], 1))
         rows, met = report.gates(report.Findings(results=[found]))
         self.assertFalse(met)
-        self.assertIn("not judged", [row[-1] for row in rows if row[1] == "haproxy"])
+        self.assertIn("not judged", [row[-1] for row in rows if row[2] == "haproxy"])
 
     def test_interval_of_nginx_against_itself_is_no_objection(self):
         self.assertEqual(result(again=(8, 10, 10, 10, 10, 10, 12)).objections(), [])
@@ -245,12 +245,20 @@ class Reporting(unittest.TestCase):
         self.assertFalse(met)
         self.assertIn("**missed**", rows[0])
 
+    def test_each_of_ours_is_judged_by_itself(self):
+        found = result(tidegate=(12.5,) * 7)
+        found.samples["tidegate laid out"] = found.samples["nginx"]
+        rows, met = report.gates(report.Findings(results=[found]))
+        self.assertFalse(met)
+        self.assertEqual([row[-1] for row in rows if row[2] == "nginx"], ["**missed**", "met"])
+        self.assertEqual([row[1] for row in rows if row[2] == "nginx"], ["tidegate", "tidegate laid out"])
+
     def test_gate_of_a_refused_load_is_not_met(self):
         self.assertFalse(report.gates(report.Findings(unjudged=["a load"]))[1])
 
     def test_gate_against_a_peer_that_is_not_there_is_not_asked(self):
         rows, _ = report.gates(report.Findings(results=[result()]))
-        self.assertEqual([row[1] for row in rows], ["nginx", "haproxy"])
+        self.assertEqual([row[2] for row in rows], ["nginx", "haproxy"])
 
     def test_refused_load_is_in_the_report_with_its_reason(self):
         text = report.markdown(report.Findings([result()], refused=[("a load", ["too noisy", "others"])], notes=["Without Envoy."]), ORIGIN)

@@ -1,0 +1,1 @@
+"""The release, laid out after what it runs through."""
