@@ -10,7 +10,7 @@ from peers.base import Contestant
 from peers.envoy import Envoy
 
 OURS = "tidegate"
-LAID_OUT = "tidegate laid out"
+PGO = "tidegate pgo"
 
 
 class Nginx(Contestant):
@@ -153,9 +153,9 @@ admin: {{ bind: none }}
         return [str(self.binary), "run", "--config", str(folder / "tidegate.yaml")]
 
 
-def chosen(tidegate, laid_out, envoy):
+def chosen(tidegate, pgo, envoy):
     """Returns the contestants: nginx twice, because what differs between the two is noise; others only when they are there."""
     peers = [Nginx("nginx"), Nginx("nginx again"), Haproxy()]
     peers += [Envoy(envoy)] if envoy else []
-    ours = [(tidegate, OURS), (laid_out, LAID_OUT)]
+    ours = [(tidegate, OURS), (pgo, PGO)]
     return [*peers, *(Tidegate(binary, name) for binary, name in ours if binary)]

@@ -13,7 +13,7 @@ KEY = "peers"
 WORDS = ("load", "proxy", "against", "why", "")
 
 # Judged by the gates.
-OURS = (contestants.OURS, contestants.LAID_OUT)
+OURS = (contestants.OURS, contestants.PGO)
 
 # The second nginx is there for the noise floor, not as a peer.
 TWIN = "nginx again"

@@ -247,11 +247,11 @@ class Reporting(unittest.TestCase):
 
     def test_each_of_ours_is_judged_by_itself(self):
         found = result(tidegate=(12.5,) * 7)
-        found.samples["tidegate laid out"] = found.samples["nginx"]
+        found.samples["tidegate pgo"] = found.samples["nginx"]
         rows, met = report.gates(report.Findings(results=[found]))
         self.assertFalse(met)
         self.assertEqual([row[-1] for row in rows if row[2] == "nginx"], ["**missed**", "met"])
-        self.assertEqual([row[1] for row in rows if row[2] == "nginx"], ["tidegate", "tidegate laid out"])
+        self.assertEqual([row[1] for row in rows if row[2] == "nginx"], ["tidegate", "tidegate pgo"])
 
     def test_gate_of_a_refused_load_is_not_met(self):
         self.assertFalse(report.gates(report.Findings(unjudged=["a load"]))[1])

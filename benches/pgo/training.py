@@ -1,9 +1,9 @@
-"""What the program is laid out for: the loads of the comparison, and all policies at once.
+"""What the program is compiled for: the loads of the comparison, and all policies at once.
 
-A branch that no load here takes is taken to be rare, and costs a jump when it is not. So there is more here than is measured: what layers a route can
-have, and requests that are refused.
+What no load here runs through is taken to be rare, and made small instead of fast. So there is more here than is measured: the layers that a route can have.
 """
 
+import os
 import subprocess
 
 from instructions.layering import LAYERS, PLAIN, Layered
@@ -40,7 +40,8 @@ class Counted:
         self.log = folder / "log"
         self.proxy.ports = base.Ports(*tools.free_ports(4))
         with open(self.log, "wb") as log:
-            self.process = tools.start(base.PROXY_CORE, self.proxy.configure(folder, self.around), log)
+            counts = os.environ | {"LLVM_PROFILE_FILE": str(self.around.folder / "%p.profraw")}
+            self.process = tools.start(base.PROXY_CORE, self.proxy.configure(folder, self.around), log, env=counts)
         if not all(tools.wait_for_port(getattr(self.proxy.ports, name), self.process) for name in self.listeners):
             tools.stop(self.process)
             raise tools.Failed(f"Tidegate did not start:\n{self.said()}")

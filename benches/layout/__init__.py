@@ -1,1 +1,0 @@
-"""The release, laid out after what it runs through."""
