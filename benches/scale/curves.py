@@ -13,7 +13,8 @@ from scale.proxy import Proxy
 SPARE_FILES = 900
 # More than the client has connections.
 FREE_SLOTS = 32
-IDLE_SECONDS = 2
+# A sweep each half second: fewer would be counted as one more or one less.
+IDLE_SECONDS = 8
 # What the worker does each half second for its idle connections is no unrest.
 MAX_SWEEP = 10_000_000
 RELOADS = 3
