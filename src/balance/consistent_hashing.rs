@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::endpoint::EndpointSet;
+use crate::endpoint::{EndpointSet, Ring};
 
 use super::least_connections::among;
 use super::open::Open;
@@ -113,18 +113,37 @@ fn owner(view: &mut View<Owners>, key: u64, bounded_load: f64, pick: &Pick<'_>) 
     if let Some(index) = pick.set.ring().walk(key).take(steps).find(within) {
         return Some(index);
     }
-    let nearest = |candidates: &mut dyn Iterator<Item = usize>| {
-        let rank = |index: usize| {
-            let weight = owners.weights.get(index).copied().unwrap_or(0);
-            Some((judge(index)?, pick.set.ring().distance(key, index) / f64::from(weight), index))
-        };
-        let nearer = |a: &(Standing, f64, usize), b: &(Standing, f64, usize)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
-        candidates.filter_map(rank).min_by(nearer).map(|(.., index)| index)
-    };
+    let nearest = |candidates: &mut dyn Iterator<Item = usize>| nearest(owners, pick.set.ring(), key, candidates, judge);
     match open {
         Some(open) => nearest(&mut open.from(0)),
         None => nearest(&mut members.indexes.iter().map(|&index| index as usize)),
     }
+}
+
+/// Returns the one of `candidates` that suits best, and of those the one at the least distance for its weight.
+fn nearest(
+    owners: &Owners,
+    ring: &Ring,
+    key: u64,
+    candidates: &mut dyn Iterator<Item = usize>,
+    judge: impl Fn(usize) -> Option<Standing>,
+) -> Option<usize> {
+    let mut best: Option<(Standing, f64, usize)> = None;
+    for index in candidates {
+        let weight = f64::from(owners.weights.get(index).copied().unwrap_or(0));
+        // Most are too far away to be looked at any closer.
+        let least = match best {
+            Some((Standing::Within, least, _)) if ring.least_distance(key, index) / weight >= least => continue,
+            Some((standing, least, _)) => Some((standing, least)),
+            None => None,
+        };
+        let Some(standing) = judge(index) else { continue };
+        let distance = ring.distance(key, index) / weight;
+        if least.is_none_or(|least| (standing, distance) < least) {
+            best = Some((standing, distance, index));
+        }
+    }
+    best.map(|(.., index)| index)
 }
 
 /// How well an endpoint that has a free slot suits, best first.

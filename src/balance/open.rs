@@ -2,6 +2,8 @@
 //!
 //! For pools where few slots are free: 64 endpoints are asked by one load. Whoever is found is still to be asked whether a slot is free.
 
+use std::ops::Range;
+
 use fastrand::Rng;
 
 use crate::endpoint::{EndpointSet, Openings, bits};
@@ -27,7 +29,7 @@ impl<'a> Open<'a> {
 
     /// Tells whether there is none.
     pub(super) fn is_empty(self) -> bool {
-        self.openings.is_empty() || self.words().all(|word| word == 0)
+        self.openings.is_empty() || self.words(0..usize::MAX).next().is_none()
     }
 
     /// Returns how many there are at most; one load.
@@ -37,26 +39,18 @@ impl<'a> Open<'a> {
 
     /// Returns the places in the set, each once, from `place` on and around.
     pub(super) fn from(self, place: usize) -> impl Iterator<Item = usize> + Clone + use<'a> {
-        let (words, first) = (self.members.len(), place / WORD);
-        let behind = u64::MAX << (place % WORD);
-        let word = move |step: usize| {
-            let n = (first + step) % words;
-            // The first word is seen twice: its end first, and its beginning last.
-            let part = match step {
-                0 => behind,
-                _ if step == words => !behind,
-                _ => u64::MAX,
-            };
-            bits(self.word(n) & part).map(move |bit| n * WORD + bit)
-        };
-        (0..if words == 0 { 0 } else { words + 1 }).flat_map(word)
+        let (first, behind) = (place / WORD, u64::MAX << (place % WORD));
+        // The first word is seen twice: its end first, and its beginning last.
+        let ahead = self.words(first..usize::MAX).map(move |(n, word)| (n, if n == first { word & behind } else { word }));
+        let around = self.words(0..first + 1).map(move |(n, word)| (n, if n == first { word & !behind } else { word }));
+        ahead.chain(around).flat_map(|(n, word)| bits(word).map(move |bit| n * WORD + bit))
     }
 
     /// Draws a place in the set, each with the same chance; `None` when there is none.
     pub(super) fn draw(self, rng: &mut Rng) -> Option<usize> {
         // Of all words so far, one is kept with the chance of its bits.
         let (mut seen, mut kept) = (0, None);
-        for (n, word) in self.words().enumerate().filter(|&(_, word)| word != 0) {
+        for (n, word) in self.words(0..usize::MAX) {
             let ones = word.count_ones();
             seen += ones;
             if rng.u32(..seen) < ones {
@@ -68,12 +62,10 @@ impl<'a> Open<'a> {
         Some(n * WORD + bit)
     }
 
-    fn words(self) -> impl Iterator<Item = u64> {
-        self.members.iter().zip(self.openings.words()).map(|(members, open)| members & open)
-    }
-
-    fn word(self, n: usize) -> u64 {
-        self.members.get(n).map_or(0, |members| members & self.openings.word(n))
+    /// Returns the words of `numbers` that are not 0, with their numbers.
+    fn words(self, numbers: Range<usize>) -> impl Iterator<Item = (usize, u64)> + Clone + use<'a> {
+        let members = move |(n, word)| Some((n, word & self.members.get(n)?)).filter(|&(_, word)| word != 0);
+        self.openings.words(numbers).filter_map(members)
     }
 }
 

@@ -69,6 +69,7 @@ struct Full {
     bits: Vec<u64>,
     /// By place: the class, and the credit while kept out.
     kept: Vec<(u32, i64)>,
+    count: usize,
 }
 
 impl Class {
@@ -85,6 +86,7 @@ impl Full {
         self.bits.resize(len.div_ceil(64), 0);
         self.kept.clear();
         self.kept.resize(len, (0, 0));
+        self.count = 0;
     }
 
     fn add(&mut self, class: usize, (credit, Reverse(place)): Entry) {
@@ -92,6 +94,7 @@ impl Full {
         if let (Some(word), Some(kept)) = (self.bits.get_mut(place / 64), self.kept.get_mut(place)) {
             *word |= 1 << (place % 64);
             *kept = (class as u32, credit);
+            self.count += 1;
         }
     }
 
@@ -100,6 +103,7 @@ impl Full {
         let kept = self.bits.get_mut(n)?;
         let bit = bits(*kept & word).next()?;
         *kept &= !(1 << bit);
+        self.count -= 1;
         let place = n * 64 + bit;
         self.kept.get(place).map(|&(class, credit)| (class as usize, (credit, Reverse(place as u32))))
     }
@@ -156,7 +160,9 @@ impl Schedule {
         }
         self.turns += 1;
         self.race.advance(self.turns);
-        self.bring_back(|n| pick.set.openings().map_or(u64::MAX, |openings| openings.word(n)));
+        if let Some(openings) = pick.set.openings().filter(|_| self.full.count > 0) {
+            openings.words(0..usize::MAX).for_each(|(n, word)| self.bring_back(n, word));
+        }
         let chosen = self.first(pick).map(|runner| {
             self.pay(runner.lane as usize);
             runner.place
@@ -223,19 +229,16 @@ impl Schedule {
         self.race.put(class, head);
     }
 
-    /// Brings back those who were full and whose bit is in the word of their 64 places.
-    fn bring_back(&mut self, free: impl Fn(usize) -> u64) {
-        for n in 0..self.full.bits.len() {
-            let word = if self.full.bits[n] == 0 { continue } else { free(n) };
-            while let Some((class, entry)) = self.full.take(n, word) {
-                self.enter(class, entry);
-            }
+    /// Brings back those who were full, of the places from `64 * n` on whose bit is in `word`.
+    fn bring_back(&mut self, n: usize, word: u64) {
+        while let Some((class, entry)) = self.full.take(n, word) {
+            self.enter(class, entry);
         }
     }
 
     /// Moves what classes have gained to their members, all of whom are in them afterwards; the race has to start anew.
     fn settle(&mut self) {
-        self.bring_back(|_| u64::MAX);
+        (0..self.full.bits.len()).for_each(|n| self.bring_back(n, u64::MAX));
         let (most, turns) = (MAX_CREDIT * self.total, std::mem::take(&mut self.turns));
         for class in &mut self.classes {
             let gained = class.weight * turns;

@@ -1,5 +1,5 @@
-//! Which endpoints of a set have a free slot: one bit for each place, and their count, so that nobody need ask every endpoint of a nearly full
-//! pool.
+//! Which endpoints of a set have a free slot: one bit for each place, and counts of them, so that nobody need ask every endpoint of a
+//! nearly full pool.
 //!
 //! An endpoint's count of what is in flight stays the truth, and a slot is taken there and nowhere else. The bits follow it, and this holds at
 //! every moment: *where a slot is free and the bit says it is not, whoever freed the slot is still about to set the bit, and looks at the queue
@@ -13,16 +13,22 @@
 //! The other way round a bit may be set where no slot is free: for an instant, and for ever where there is no limit. Availability, weight and
 //! capabilities are deliberately not here: what takes no requests may have a bit.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Places in one word.
 const WORD: usize = u64::BITS as usize;
 
+/// Words in one block, which is passed over as a whole when nothing in it is free.
+const BLOCK: usize = 16;
+
 /// The places of one set whose endpoints may have a free slot.
 #[derive(Debug)]
 pub struct Openings {
     words: Box<[AtomicU64]>,
+    /// For each block at least as many as it has bits.
+    blocks: Box<[AtomicU32]>,
     /// At least as many as there are bits.
     count: AtomicUsize,
 }
@@ -56,7 +62,12 @@ impl Openings {
             rest if rest < WORD => (1 << rest) - 1,
             _ => u64::MAX,
         };
-        Self { words: (0..len.div_ceil(WORD)).map(|n| AtomicU64::new(word(n))).collect(), count: AtomicUsize::new(len) }
+        let block = |n: usize| (len - n * BLOCK * WORD).min(BLOCK * WORD);
+        Self {
+            words: (0..len.div_ceil(WORD)).map(|n| AtomicU64::new(word(n))).collect(),
+            blocks: (0..len.div_ceil(BLOCK * WORD)).map(|n| AtomicU32::new(block(n) as u32)).collect(),
+            count: AtomicUsize::new(len),
+        }
     }
 
     /// Tells whether there is none; one load.
@@ -69,24 +80,27 @@ impl Openings {
         self.count.load(SeqCst)
     }
 
-    /// Returns the bits of all places, 64 at a time.
-    pub fn words(&self) -> impl Iterator<Item = u64> {
-        self.words.iter().map(|word| word.load(SeqCst))
-    }
-
-    /// Returns the bits of the places from `64 * n` on; 0 beyond the last.
-    pub fn word(&self, n: usize) -> u64 {
-        self.words.get(n).map_or(0, |word| word.load(SeqCst))
+    /// Returns the words of `numbers` that are not 0, with their numbers, rising: the bits of the places from 64 times the number on.
+    pub fn words(&self, numbers: Range<usize>) -> impl Iterator<Item = (usize, u64)> + Clone + use<'_> {
+        let end = numbers.end.min(self.words.len());
+        let within = move |block: usize| numbers.start.max(block * BLOCK)..end.min((block + 1) * BLOCK);
+        let is_open = |block: &usize| self.blocks.get(*block).is_some_and(|bits| bits.load(SeqCst) != 0);
+        let word = |n: usize| Some((n, self.words.get(n)?.load(SeqCst))).filter(|&(_, word)| word != 0);
+        (numbers.start / BLOCK..end.div_ceil(BLOCK)).filter(is_open).flat_map(within).filter_map(word)
     }
 
     fn set(&self, place: usize, is_open: bool) {
-        let (Some(word), bit) = (self.words.get(place / WORD), 1 << (place % WORD)) else { return };
-        // The count is never below the bits: a count of 0 is believed.
+        let n = place / WORD;
+        let (Some(word), Some(block)) = (self.words.get(n), self.blocks.get(n / BLOCK)) else { return };
+        let bit = 1 << (place % WORD);
+        // The counts are never below the bits: a count of 0 is believed.
         if is_open {
             self.count.fetch_add(1, SeqCst);
+            block.fetch_add(1, SeqCst);
             word.fetch_or(bit, SeqCst);
         } else {
             word.fetch_and(!bit, SeqCst);
+            block.fetch_sub(1, SeqCst);
             self.count.fetch_sub(1, SeqCst);
         }
     }

@@ -72,10 +72,18 @@ impl Ring {
     /// alone. Divided by weights, the least of several is an endpoint's with the chance of its weight (Schindelhauer and Schomaker, "Weighted
     /// Distributed Hash Tables", SPAA 2005, the logarithmic method).
     pub fn distance(&self, key: u64, index: usize) -> f64 {
+        -self.uniform(key, index).ln()
+    }
+
+    /// Returns what [`distance`](Self::distance) is at least, for a fifth of its price: `1 - u <= -ln u`.
+    pub fn least_distance(&self, key: u64, index: usize) -> f64 {
+        1.0 - self.uniform(key, index)
+    }
+
+    /// Returns a number above 0, and at most 1: the upper 53 bits, as many as a float has.
+    fn uniform(&self, key: u64, index: usize) -> f64 {
         let place = nth(self.seeds.get(index).copied().unwrap_or(0) ^ key, 0);
-        // Above 0, and at most 1: the upper 53 bits, as many as a float has.
-        let uniform = ((place >> 11) as f64 + 1.0) / (1_u64 << 53) as f64;
-        -uniform.ln()
+        ((place >> 11) as f64 + 1.0) / (1_u64 << 53) as f64
     }
 
     /// Walks the circle from the places of `key` at once, and yields the index of the endpoint at each point, the nearest first; endpoints come

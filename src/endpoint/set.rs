@@ -137,11 +137,12 @@ impl EndpointSet {
         self.openings().is_some_and(Openings::is_empty)
     }
 
-    /// Returns those that may have a free slot, and their places; O(n / 64) and what is returned.
+    /// Returns those that may have a free slot, and their places: for a set without limits, all.
     pub fn with_openings(&self) -> impl Iterator<Item = (usize, &Arc<Endpoint>)> {
-        let places = |n: usize| bits(self.openings().map_or(u64::MAX, |openings| openings.word(n))).map(move |bit| n * 64 + bit);
-        let words = if self.is_full() { 0 } else { self.len().div_ceil(64) };
-        (0..words).flat_map(places).filter_map(|place| Some((place, self.endpoints.get(place)?)))
+        let open = self.openings().into_iter().flat_map(|openings| openings.words(0..usize::MAX));
+        let open = open.flat_map(|(n, word)| bits(word).map(move |bit| n * 64 + bit));
+        let unlimited = if self.is_limited() { 0 } else { self.len() };
+        open.chain(0..unlimited).filter_map(|place| Some((place, self.endpoints.get(place)?)))
     }
 
     /// Returns the mask that requires all `names`, `None` when no endpoint offers one of them.

@@ -1,5 +1,6 @@
 use proptest::prelude::{ProptestConfig, prop, prop_assert, prop_assert_eq, proptest};
 
+use super::*;
 use crate::balance::testing::{Bench, equals, load, pool, set, set_of, spec};
 use crate::balance::{Ask, hash_key};
 use crate::endpoint::{Attempt, Cause, EndpointSet};
@@ -227,5 +228,21 @@ proptest! {
             let deviation = 1.0 / (128.0 * 17.0 * f64::from(weight)).sqrt() + (1.0 / (20_000.0 * ideal)).sqrt();
             prop_assert!((share / ideal - 1.0).abs() < 5.0 * deviation, "{} {}", share, ideal);
         }
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_nearest_of_many_is_found_without_a_close_look_at_all(
+        candidates in prop::collection::vec((1_u32..1000, prop::option::of(0_usize..3)), 1..60), key: u64,
+    ) {
+        let set = set_of((0..candidates.len()).map(|n| spec(&format!("e{n}"), 1.0, &[])), None);
+        let owners = Owners { weights: candidates.iter().map(|&(weight, _)| weight).collect(), ..Owners::default() };
+        let standings = [Standing::Within, Standing::Above, Standing::Tried];
+        let judge = |index: usize| candidates[index].1.map(|standing| standings[standing]);
+        let rank = |index: usize| Some((judge(index)?, set.ring().distance(key, index) / f64::from(candidates[index].0), index));
+        let expected = (0..candidates.len()).filter_map(rank).min_by(|a, b| a.partial_cmp(b).unwrap());
+        let found = nearest(&owners, set.ring(), key, &mut (0..candidates.len()), judge);
+        prop_assert_eq!(found, expected.map(|(.., index)| index));
     }
 }

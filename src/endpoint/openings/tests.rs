@@ -41,16 +41,39 @@ fn bits_are_told_in_order() {
     assert_eq!(bits(u64::MAX).collect::<Vec<_>>(), (0..64).collect::<Vec<_>>());
 }
 
+/// The places of these words.
+fn places(openings: &Openings, numbers: std::ops::Range<usize>) -> Vec<usize> {
+    openings.words(numbers).flat_map(|(n, word)| bits(word).map(move |bit| n * 64 + bit)).collect()
+}
+
 #[test]
 fn every_place_is_open_at_first_and_none_beyond_the_last() {
-    for len in [1, 63, 64, 65, 128, 200] {
-        let openings = Openings::new(len);
-        assert_eq!(
-            (0..10).flat_map(|n| bits(openings.word(n)).map(move |bit| n * 64 + bit)).collect::<Vec<_>>(),
-            (0..len).collect::<Vec<_>>()
-        );
+    for len in [1, 63, 64, 65, 128, 200, 1023, 1024, 1025, 3000] {
+        assert_eq!(places(&Openings::new(len), 0..usize::MAX), (0..len).collect::<Vec<_>>());
     }
     assert!(Openings::new(0).is_empty());
+}
+
+proptest! {
+    #[test]
+    fn words_are_told_by_number_whatever_was_set_and_cleared(
+        changes in prop::collection::vec((0_usize..3000, any::<bool>()), 0..200), full: bool, from in 0_usize..50, to in 0_usize..50,
+    ) {
+        let openings = Openings::new(3000);
+        let mut expected = vec![!full; 3000];
+        if full {
+            (0..3000).for_each(|place| openings.set(place, false));
+        }
+        for (place, is_open) in changes {
+            if expected[place] != is_open {
+                openings.set(place, is_open);
+                expected[place] = is_open;
+            }
+        }
+        let within = |place: &usize| expected[*place] && (from * 64..to * 64).contains(place);
+        prop_assert_eq!(places(&openings, from..to), (0..3000).filter(within).collect::<Vec<_>>());
+        prop_assert_eq!(openings.count(), expected.iter().filter(|&&is_open| is_open).count());
+    }
 }
 
 #[test]
