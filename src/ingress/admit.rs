@@ -1,7 +1,6 @@
 //! Whether a request is let in at all, before anything is done for it: the rate limits of its route, the limits of the process.
 
 use http::{HeaderName, HeaderValue, Request};
-use hyper::body::Incoming;
 
 use super::connection::Client;
 use super::view::{RouteView, View};
@@ -26,13 +25,7 @@ pub(super) struct Turned {
 ///
 /// # Errors
 /// When one of them refuses.
-pub(super) fn rate(
-    client: &Client,
-    view: &View,
-    route: &RouteView,
-    request: &Request<Incoming>,
-    now: Tick,
-) -> Result<Fields, Turned> {
+pub(super) fn rate<B>(client: &Client, view: &View, route: &RouteView, request: &Request<B>, now: Tick) -> Result<Fields, Turned> {
     let Some(limits) = route.state.limits.as_deref() else { return Ok(Fields::new()) };
     let key = |key: &RateKey| match key {
         RateKey::Route => None,

@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::header::{COOKIE, EXPECT, HOST};
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
-use hyper::body::Incoming;
 
 use super::connection::Client;
 use super::view::{RouteView, View};
@@ -24,7 +23,7 @@ use crate::pool::Download;
 use crate::route;
 
 /// Brings the path of a request into normal form, its target into origin form, and what that says of the host into `Host`.
-pub(super) fn straighten(request: &mut Request<Incoming>) -> Result<(), Refusal> {
+pub(super) fn straighten<B>(request: &mut Request<B>) -> Result<(), Refusal> {
     if request.method() == Method::CONNECT {
         return Err(Refusal::new(Reason::ConnectRefused, "this proxy opens no tunnels to other hosts"));
     }
@@ -86,7 +85,7 @@ fn with_query(path: &str, query: Option<&str>) -> Result<PathAndQuery, Refusal> 
 }
 
 /// Returns the hashed key of a request, taken from where `source` says.
-pub(super) fn hash_key(source: &HashKey, client: &Client, view: &View, request: &Request<Incoming>) -> Option<u64> {
+pub(super) fn hash_key<B>(source: &HashKey, client: &Client, view: &View, request: &Request<B>) -> Option<u64> {
     let headers = request.headers();
     match source {
         HashKey::Header(name) => headers.get(name).map(|value| hash::stable(value.as_bytes())),
@@ -110,13 +109,13 @@ pub(super) fn required(headers: &HeaderMap, present: Present) -> Result<Vec<Box<
 }
 
 /// Edits a request for its endpoint.
-pub(super) fn edit_request(
+pub(super) fn edit_request<B>(
     client: &Client,
     view: &View,
     route: &RouteView,
     prefix_len: usize,
     (present, fresh): (Present, &Fresh<'_>),
-    request: &mut Request<Incoming>,
+    request: &mut Request<B>,
 ) {
     let version = request.version();
     if let Some(rewritten) = request.uri().path_and_query().and_then(|old| route.rewriter.path(old, prefix_len)) {

@@ -129,6 +129,9 @@ pub(super) fn handle(client: Rc<Client>, request: Request<Incoming>) -> Handling
     let view = client.slot.view();
     let offer = request.extensions().get::<OnUpgrade>().filter(|_| request.version() < Version::HTTP_2).cloned();
     let mut record = Record::new(client.clone(), view.clone(), clock::now());
+    // In its box at once: a request is large, and goes through many hands.
+    let call = Call::new(request.map(|body| Upload::new(body, view.limits.request_body)), record.started());
+    let request = &call.request;
     let present = Present::of(request.headers());
     let kind = if present.has(Present::CONTENT_TYPE) { Kind::of(request.headers()) } else { Kind::Plain };
     let mut asker = Asker { method: request.method().clone(), kind, version: request.version(), request_id: None };
@@ -141,7 +144,7 @@ pub(super) fn handle(client: Rc<Client>, request: Request<Incoming>) -> Handling
         Err((record, refusal.into()))
     } else {
         record.head(request.method(), request.uri(), request.version(), request.headers());
-        begin(&client, &view, request, present, record, &mut asker)
+        begin(&client, &view, call, present, record, &mut asker)
     };
     match begun {
         Ok(Begun::Sent(sent)) => Handling::Waits(Box::pin(wait(client, view, asker, offer, sent))),
@@ -294,13 +297,14 @@ struct Sent {
 fn begin(
     client: &Client,
     view: &View,
-    mut request: Request<Incoming>,
+    mut call: Box<Call>,
     present: Present,
     mut record: Box<Record>,
     asker: &mut Asker,
 ) -> Result<Begun, (Box<Record>, Here)> {
+    let request = &mut call.request;
     // Before anything is added to the head.
-    let within = limit::check(&view.limits, &request);
+    let within = limit::check(&view.limits, request);
     let fresh = view.mint.fresh(fastrand::u128(..), fastrand::u64(..));
     // Without room the map grows as fields are added, and twice: nothing is lost but time.
     let _ = request.headers_mut().try_reserve(ADDED_FIELDS);
@@ -310,13 +314,13 @@ fn begin(
     if let Err(refusal) = within {
         return Err((record, refusal.into()));
     }
-    if let Err(refusal) = forward::straighten(&mut request) {
+    if let Err(refusal) = forward::straighten(request) {
         return Err((record, refusal.into()));
     }
     if view.via.is_loop(request.headers(), present) {
         return Err((record, Refused::new(Reason::LoopDetected, "the request has passed this proxy before").into()));
     }
-    let (matched, route) = match find(client, view, &request) {
+    let (matched, route) = match find(client, view, request) {
         Ok(found) => found,
         Err(refused) => return Err((record, refused.into())),
     };
@@ -339,12 +343,12 @@ fn begin(
             let Some(destination) = pools.get(rotation.borrow_mut().next()) else {
                 return Err((record, Refused::new(Reason::Internal, "the route has no pool").into()));
             };
-            let standing = match admit::rate(client, view, &route, &request, record.started()) {
+            let standing = match admit::rate(client, view, &route, request, record.started()) {
                 Ok(standing) => standing,
                 Err(turned) => return Err((record, turned.into())),
             };
             let prepared = Prepared { route: &route, destination, matched, present, fresh: &fresh };
-            match pass(client, view, request, &prepared, record) {
+            match pass(client, view, call, &prepared, record) {
                 Ok(sent) => Ok(Begun::Sent(Sent { standing, ..sent })),
                 Err((record, mut refused)) => {
                     refused.fields.extend(standing);
@@ -355,7 +359,7 @@ fn begin(
     }
 }
 
-fn find(client: &Client, view: &View, request: &Request<Incoming>) -> Result<(Matched, Rc<RouteView>), Refused> {
+fn find(client: &Client, view: &View, request: &Request<Upload>) -> Result<(Matched, Rc<RouteView>), Refused> {
     let host = forward::host(&client.host, request)?;
     let query = Query {
         host: &host,
@@ -392,11 +396,12 @@ struct Prepared<'a> {
 fn pass(
     client: &Client,
     view: &View,
-    mut request: Request<Incoming>,
+    mut call: Box<Call>,
     prepared: &Prepared<'_>,
     mut record: Box<Record>,
 ) -> Result<Sent, (Box<Record>, Refused)> {
     let present = prepared.present;
+    let request = &mut call.request;
     let declared = || request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
     if view.limits.request_body.is_some_and(|limit| declared().is_some_and(|declared| declared > limit)) {
         return Err((record, Refused::new(Reason::BodyTooLarge, "the request body is larger than the listener's limit")));
@@ -406,23 +411,21 @@ fn pass(
         Err(turned) => return Err((record, turned.into())),
     }
     let source = prepared.destination.hash_key.as_ref();
-    let key = source.and_then(|source| forward::hash_key(source, client, view, &request));
-    let required = match forward::required(request.headers(), present) {
+    call.key = source.and_then(|source| forward::hash_key(source, client, view, request));
+    call.required = match forward::required(request.headers(), present) {
         Ok(required) => required,
         Err(refusal) => return Err((record, refusal.into())),
     };
-    let heartbeat = prepared.route.model.heartbeat.filter(|_| heartbeat::suits(&request));
+    let heartbeat = prepared.route.model.heartbeat.filter(|_| heartbeat::suits(request));
     let may_switch = present.has(Present::UPGRADE) && request.version() == Version::HTTP_11;
     let wanted = if may_switch { hop::upgrade_wanted(request.headers()) } else { None };
-    let client_side = wanted.as_ref().map(|_| hyper::upgrade::on(&mut request));
-    forward::edit_request(client, view, prepared.route, prepared.matched.prefix_len, (present, prepared.fresh), &mut request);
+    let client_side = wanted.as_ref().map(|_| hyper::upgrade::on(&mut *request));
+    forward::edit_request(client, view, prepared.route, prepared.matched.prefix_len, (present, prepared.fresh), request);
     if let Some(protocol) = wanted {
         hop::restore_upgrade(request.headers_mut(), protocol);
     }
-    let idle = prepared.route.model.timeouts.idle;
-    let request = request.map(|body| Upload::new(body, view.limits.request_body, idle));
+    request.body_mut().limit_silence(prepared.route.model.timeouts.idle);
     record.uploads(request.body().progress());
-    let call = Call::new(request, required, key, record.started());
     let answering = prepared.destination.stack.clone().call(call);
     Ok(Sent { answering, route: prepared.route.clone(), record, heartbeat, client_side, standing: Fields::new() })
 }

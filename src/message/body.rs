@@ -172,15 +172,22 @@ impl Upload {
         Self { source: None }
     }
 
-    /// Passes on `incoming`, at most `limit` bytes of it, with at most `idle` between two frames.
-    pub fn new(incoming: Incoming, limit: Option<u64>, idle: Option<Duration>) -> Self {
+    /// Passes on `incoming`, at most `limit` bytes of it.
+    pub fn new(incoming: Incoming, limit: Option<u64>) -> Self {
         if incoming.is_end_stream() {
             return Self::empty();
         }
         let progress = Rc::<Progress>::default();
-        let idle = IdleTimer::new(idle, Some(progress.clone()));
+        let idle = IdleTimer::new(None, Some(progress.clone()));
         let body = ClientBody { inner: Some(incoming), progress, left: limit.unwrap_or(u64::MAX), idle };
         Self { source: Some(Box::new(Source::Client(body))) }
+    }
+
+    /// Lets at most `idle` pass between two frames that come from the client.
+    pub fn limit_silence(&mut self, idle: Option<Duration>) {
+        if let Some(Source::Client(body)) = self.source.as_deref_mut() {
+            body.idle.limit = idle;
+        }
     }
 
     /// A body that `reader` gives.

@@ -76,12 +76,12 @@ impl Attempts {
 }
 
 impl Call {
-    /// A call that nothing limits yet; boxed, because every layer moves it.
-    pub fn new(request: Request<Upload>, required: Vec<Box<str>>, key: Option<u64>, started: Tick) -> Box<Self> {
+    /// A call that requires nothing and that nothing limits yet; boxed, because every layer moves it.
+    pub fn new(request: Request<Upload>, started: Tick) -> Box<Self> {
         Box::new(Self {
             request,
-            required,
-            key,
+            required: Vec::new(),
+            key: None,
             started,
             at: started,
             end: None,

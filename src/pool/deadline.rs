@@ -99,7 +99,7 @@ mod tests {
     use tower::{ServiceExt, service_fn};
 
     fn call() -> Box<Call> {
-        Call::new(http::Request::new(Upload::empty()), Vec::new(), None, clock::now())
+        Call::new(http::Request::new(Upload::empty()), clock::now())
     }
 
     #[tokio::test(start_paused = true)]

@@ -36,7 +36,7 @@ pub(super) fn state(policies: Policies) -> RouteState {
 
 pub(super) fn call(method: Method) -> Box<Call> {
     let request = Request::builder().method(method).body(Upload::empty()).unwrap();
-    Call::new(request, Vec::new(), None, clock::now())
+    Call::new(request, clock::now())
 }
 
 /// Fails with one after the other of the given reasons, then with the last one for ever; counts.

@@ -71,7 +71,7 @@ async fn client(head: &str) -> (DuplexStream, Incoming) {
 }
 
 fn kept(body: Incoming, limit: u64, memory: &Rc<Memory>) -> (Replay, Upload) {
-    let mut upload = Upload::new(body, None, None);
+    let mut upload = Upload::new(body, None);
     let replay = upload.keep(limit, || Box::new(Share(memory.clone(), 0))).unwrap();
     (replay, upload)
 }

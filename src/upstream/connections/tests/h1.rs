@@ -267,6 +267,50 @@ fn an_early_answer_does_not_give_back_a_connection_that_still_sends() {
 }
 
 #[test]
+fn the_rest_of_an_upload_passes_while_nobody_reads_the_early_answer() {
+    worker(async {
+        let (listener, address) = listen().await;
+        let pool = http1(address);
+        let (sender, body) = channel();
+        let (exchange, mut stream) = tokio::join!(soon(pool.exchange(post("/", body), None)), async {
+            let mut stream = accept(&listener).await;
+            answer(&mut stream, OK).await;
+            stream
+        });
+        let exchange = exchange.unwrap();
+        sender.send(Ok(http_body::Frame::data("late".into()))).unwrap();
+        let mut bytes = [0; 9];
+        soon(stream.read_exact(&mut bytes)).await.unwrap();
+        assert_eq!(&bytes, b"4\r\nlate\r\n");
+        drop(sender);
+        assert_eq!(finish(exchange).await, "ok");
+    });
+}
+
+#[test]
+fn a_long_upload_that_is_ready_at_once_passes() {
+    worker(async {
+        let (listener, address) = listen().await;
+        let pool = http1(address);
+        let (sender, body) = channel();
+        // More than hyper sends in one go.
+        (0..1000).for_each(|_| sender.send(Ok(http_body::Frame::data("x".into()))).unwrap());
+        drop(sender);
+        let (exchange, ()) = tokio::join!(soon(pool.exchange(post("/", body), None)), async {
+            let mut stream = accept(&listener).await;
+            read_head(&mut stream).await;
+            let mut bytes = Vec::new();
+            while !bytes.ends_with(b"0\r\n\r\n") {
+                bytes.push(soon(stream.read_u8()).await.unwrap());
+            }
+            assert_eq!(bytes, ["1\r\nx\r\n".repeat(1000), "0\r\n\r\n".to_owned()].concat().into_bytes());
+            stream.write_all(OK.as_bytes()).await.unwrap();
+        });
+        assert_eq!(finish(exchange.unwrap()).await, "ok");
+    });
+}
+
+#[test]
 fn an_early_answer_gives_back_a_connection_whose_upload_ends_soon() {
     worker(async {
         let (listener, address) = listen().await;

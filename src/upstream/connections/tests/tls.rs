@@ -9,7 +9,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{RootCertStore, ServerConfig};
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::spawn_local;
 use tokio_rustls::TlsAcceptor;
 
@@ -192,5 +192,25 @@ fn sessions_are_resumed() {
         let stream = crate::upstream::connect(&target, &no_lookup(), deadline).await.unwrap();
         let crate::upstream::Stream::Tls(stream) = stream else { panic!("not TLS") };
         assert_eq!(stream.get_ref().1.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+    });
+}
+
+#[test]
+fn an_idle_connection_takes_leave() {
+    worker(async {
+        let authority = Authority::new();
+        let (listener, address) = listen().await;
+        let acceptor = TlsAcceptor::from(Arc::new(authority.server(&[], false)));
+        let pool = tls_pool(&address.to_string(), &authority.trust(), UpstreamProtocol::Http1);
+        let (_, mut stream) = tokio::join!(fetch(&pool, "/"), async {
+            let mut stream = acceptor.accept(accept(&listener).await).await.unwrap();
+            let mut head = [0; 1024];
+            soon(stream.read(&mut head)).await.unwrap();
+            stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await.unwrap();
+            stream
+        });
+        pool.retire();
+        // Without leave it would be an error (RFC 8446 section 6.1).
+        assert_eq!(soon(stream.read(&mut [0; 1024])).await.unwrap(), 0);
     });
 }
