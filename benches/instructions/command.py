@@ -1,17 +1,9 @@
-"""What both commands here do about missing programs, deadlines and errors."""
+"""What the commands here do about deadlines and errors."""
 
 import signal
 import sys
 
 from lib import tools
-
-PACKAGES = {"valgrind": "valgrind", "vgdb": "valgrind", "strace": "strace"}
-
-
-def require(programs):
-    """Ends the script with the Debian install line when a program is missing."""
-    tools.PACKAGES.update(PACKAGES)
-    tools.require(programs)
 
 
 def deadline(seconds):

@@ -6,7 +6,6 @@ thread has done since it was asked last, so that what a start, a warm-up or a re
 
 import re
 import subprocess
-import sys
 import time
 
 from lib import tools
@@ -16,13 +15,6 @@ ANSWER_SECONDS = 60
 PAUSE_SECONDS = 0.5
 # Timers of an idle program are below, the least of what is worth waiting for above.
 QUIET = 2_000_000
-
-
-def require():
-    """Ends the script with the Debian install line when valgrind is missing."""
-    if not (tools.find("valgrind") and tools.find("vgdb")):
-        print("missing: valgrind\ninstall: sudo apt-get install valgrind", file=sys.stderr)
-        sys.exit(1)
 
 
 class Counted:

@@ -18,7 +18,17 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-PACKAGES = {"nginx": "nginx", "haproxy": "haproxy", "wrk": "wrk", "h2load": "nghttp2-client", "openssl": "openssl", "taskset": "util-linux"}
+PACKAGES = {
+    "nginx": "nginx",
+    "haproxy": "haproxy",
+    "wrk": "wrk",
+    "h2load": "nghttp2-client",
+    "openssl": "openssl",
+    "taskset": "util-linux",
+    "valgrind": "valgrind",
+    "vgdb": "valgrind",
+    "strace": "strace",
+}
 
 # Debian keeps servers where a plain user's PATH does not look.
 SEARCH = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin:/sbin"
@@ -37,15 +47,21 @@ def require(programs):
     if not missing:
         return
     packages = sorted({PACKAGES[program] for program in missing})
-    if os.geteuid() == 0 and find("apt-get"):
-        print(f"installing: {' '.join(packages)}", file=sys.stderr, flush=True)
-        quiet = {"check": False, "stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
-        subprocess.run(["apt-get", "update", "-q"], **quiet)
-        subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", *packages], **quiet)
-        missing = [program for program in missing if not find(program)]
+    install(packages)
+    missing = [program for program in missing if not find(program)]
     if missing:
         print(f"missing: {', '.join(missing)}\ninstall: sudo apt-get install {' '.join(packages)}", file=sys.stderr)
         sys.exit(1)
+
+
+def install(packages):
+    """Installs Debian packages when that is allowed; whether they are there now is for the caller to look."""
+    if os.geteuid() != 0 or not find("apt-get"):
+        return
+    print(f"installing: {' '.join(packages)}", file=sys.stderr, flush=True)
+    quiet = {"check": False, "stdout": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
+    subprocess.run(["apt-get", "update", "-q"], **quiet)
+    subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", *packages], **quiet)
 
 
 def find(program):

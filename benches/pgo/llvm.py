@@ -6,7 +6,6 @@ A profile has a format of its LLVM's; so the program that reads it is asked for 
 import os
 import re
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,11 +45,7 @@ def profdata(rust):
     """Returns the path of `llvm-profdata`; installs it from Debian when it is missing and that is allowed, else says how."""
     if found := present(rust):
         return found
-    if os.geteuid() == 0 and tools.find("apt-get"):
-        print(f"installing: llvm-{rust.llvm}", file=sys.stderr, flush=True)
-        quiet = {"check": False, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": os.environ | {"DEBIAN_FRONTEND": "noninteractive"}}
-        subprocess.run(["apt-get", "update", "-q"], **quiet)
-        subprocess.run(["apt-get", "install", "-qy", "--no-install-recommends", f"llvm-{rust.llvm}"], **quiet)
+    tools.install([f"llvm-{rust.llvm}"])
     if found := present(rust):
         return found
     raise tools.Failed(f"missing: {PROFDATA} of LLVM {rust.llvm}\ninstall: rustup component add llvm-tools, or sudo apt-get install llvm-{rust.llvm}")
