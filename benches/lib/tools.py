@@ -104,7 +104,8 @@ def stop(process):
         process.wait(2)
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGKILL)
-        process.wait(2)
+        # A loop of the lowest scheduling needs a moment of a core to end, and others may have them all.
+        process.wait(60)
 
 
 def end(process, seconds):
