@@ -129,7 +129,6 @@ pub(super) fn handle(client: Rc<Client>, request: Request<Incoming>) -> Handling
     let view = client.slot.view();
     let offer = request.extensions().get::<OnUpgrade>().filter(|_| request.version() < Version::HTTP_2).cloned();
     let mut record = Record::new(client.clone(), view.clone(), clock::now());
-    // In its box at once: a request is large, and goes through many hands.
     let call = Call::new(request.map(|body| Upload::new(body, view.limits.request_body)), record.started());
     let request = &call.request;
     let present = Present::of(request.headers());
@@ -410,8 +409,7 @@ fn pass(
         Ok(permit) => record.admitted(permit),
         Err(turned) => return Err((record, turned.into())),
     }
-    let source = prepared.destination.hash_key.as_ref();
-    call.key = source.and_then(|source| forward::hash_key(source, client, view, request));
+    call.key = prepared.destination.hash_key.as_ref().and_then(|source| forward::hash_key(source, client, view, request));
     call.required = match forward::required(request.headers(), present) {
         Ok(required) => required,
         Err(refusal) => return Err((record, refusal.into())),

@@ -76,7 +76,8 @@ impl Attempts {
 }
 
 impl Call {
-    /// A call that requires nothing and that nothing limits yet; boxed, because every layer moves it.
+    /// A call that requires nothing and that nothing limits yet; boxed, because a request is large and goes
+    /// through many hands.
     pub fn new(request: Request<Upload>, started: Tick) -> Box<Self> {
         Box::new(Self {
             request,
