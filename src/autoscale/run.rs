@@ -85,6 +85,7 @@ impl Autoscaler {
         if self.is_closed.load(Relaxed) {
             return;
         }
+        self.shop.generation.store(world.generation, Relaxed);
         let is_sized = |pool: &LivePool| pool.model.autoscale.as_ref().is_some_and(|autoscale| autoscale.mode != ScaleMode::Off);
         let mut loops = self.lock();
         loops.retain(|name, _| world.pools.get(name).is_some_and(|pool| is_sized(pool)));

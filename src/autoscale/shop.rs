@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -50,6 +51,8 @@ pub(super) struct Shop {
     pub(super) peers: Option<Peers>,
     /// The name of this gateway.
     pub(super) identity: String,
+    /// Of the config in force.
+    pub(super) generation: AtomicU64,
     records: OnceCell<Arc<Records>>,
 }
 
@@ -72,7 +75,7 @@ impl Shop {
             lease.map_or_else(Leadership::always, |lease| Leadership::stand(lease, &identity, tools.platforms.cluster().clone()));
         let service = cluster.and_then(|cluster| cluster.peers.clone());
         let peers = service.map(|service| Peers::new(identity.clone(), service, tools.token.clone(), tools.lookup.clone()));
-        Self { tools, lead, peers, identity, records: OnceCell::new() }
+        Self { tools, lead, peers, identity, generation: AtomicU64::new(0), records: OnceCell::new() }
     }
 
     /// Tells whether this gateway may act on `target` now, and until when. Replicas on this machine are nobody else's.

@@ -4,6 +4,7 @@ mod acts;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -354,7 +355,7 @@ impl Sizer {
         self.records.ledger.write(Draft {
             at_unix_ms: input.unix_ms,
             pool: self.live.model.name.clone(),
-            generation: None,
+            generation: self.shop.generation.load(Relaxed),
             mode: settings.mode,
             terms: self.terms.clone(),
             input,

@@ -439,6 +439,7 @@ async fn what_was_decided_can_be_computed_again_and_is_reported() {
     for entry in &decisions {
         let again = sized.page(&format!("/api/v1/pools/agents/autoscale/decisions/{}", entry["id"])).await.json();
         assert!(again["difference"].is_null() && again["decision"] == entry["decision"], "{again:#}");
+        assert_eq!(again["generation"], 1);
     }
     let report = sized.page("/api/v1/reports/scaling?window=1h").await.json();
     let pool = &report["pools"][0];

@@ -17,8 +17,8 @@ pub struct Draft {
     pub at_unix_ms: i64,
     /// The pool.
     pub pool: Id,
-    /// The generation of the config, where that is known.
-    pub generation: Option<u64>,
+    /// The generation of the config: how many were in force since the start, this one included.
+    pub generation: u64,
     /// Whether decisions are carried out.
     pub mode: ScaleMode,
     /// The terms of the config.
@@ -40,8 +40,8 @@ pub struct Entry {
     pub at_unix_ms: i64,
     /// The pool.
     pub pool: Id,
-    /// The generation of the config, where that is known.
-    pub generation: Option<u64>,
+    /// The generation of the config: how many were in force since the start, this one included.
+    pub generation: u64,
     /// Whether decisions are carried out.
     pub mode: ScaleMode,
     /// The terms of the config.
@@ -86,7 +86,7 @@ pub enum Upshot {
 #[derive(Serialize)]
 struct Written<'a> {
     at_unix_ms: i64,
-    generation: Option<u64>,
+    generation: u64,
     mode: ScaleMode,
     terms: u64,
     input: &'a Input,
@@ -99,7 +99,7 @@ struct Written<'a> {
 #[derive(Deserialize)]
 pub(super) struct Read {
     at_unix_ms: i64,
-    generation: Option<u64>,
+    generation: u64,
     mode: ScaleMode,
     /// The number of the terms.
     pub terms: u64,

@@ -44,7 +44,7 @@ pub(in crate::autoscale) fn draft(at_unix_ms: i64, terms: &Arc<Terms>, input: In
     let state = State { last: Some(input.replicas.desired), ..State::default() };
     let (decision, _) = decide(terms, &input, &state);
     let (pool, mode) = (id("coders"), ScaleMode::Act);
-    Draft { at_unix_ms, pool, generation: Some(3), mode, terms: terms.clone(), input, state, decision }
+    Draft { at_unix_ms, pool, generation: 3, mode, terms: terms.clone(), input, state, decision }
 }
 
 /// A decision of the policy `slow` about 100 times as many milliseconds, which is not what the code would decide.
