@@ -108,7 +108,7 @@ impl Default for Limits {
 /// How long a client may take.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ListenerTimeouts {
-    /// From accept to the end of the PROXY header and TLS handshake.
+    /// From accept to the end of the PROXY header and TLS handshake, and to the bytes that tell HTTP/2 from HTTP/1 without TLS.
     #[serde(serialize_with = "written")]
     pub handshake: Duration,
     /// From the first byte of a request head (or the start of the connection) to its end.

@@ -89,7 +89,8 @@ pub(in crate::config) struct Limits {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(in crate::config) struct ListenerTimeouts {
-    /// From accept to the end of the PROXY header and the TLS handshake. Default: `5s`.
+    /// From accept to the end of the PROXY header and the TLS handshake; without TLS and with `protocol: auto`, to the bytes that tell HTTP/2 from
+    /// HTTP/1. Default: `5s`.
     pub(in crate::config) handshake: Option<Text<Period>>,
     /// From the first byte of the head of a request (or the start of the connection) to its end. Default: `10s`.
     pub(in crate::config) header: Option<Text<Period>>,
