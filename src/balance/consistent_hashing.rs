@@ -1,6 +1,6 @@
 //! The owner of a key, unless it has more than its share.
 //!
-//! The ring is the set's ([`Ring`](crate::endpoint::Ring)), over all endpoints. The walk of a key takes the first endpoint that may take the
+//! The ring is the set's ([`Ring`]), over all endpoints. The walk of a key takes the first endpoint that may take the
 //! request and stays within its bound: `bounded_load` times the mean in flight, by weight, rounded up ("Consistent Hashing with Bounded
 //! Loads", Mirrokni, Thorup, Zadimoghaddam 2018, section 2). Where nearly nobody may, the walk would go around the whole circle: after some
 //! steps, a few when the free are few, those few are compared instead, and the key goes to the one nearest to it (rendezvous hashing). Who stands next, or is nearest,
