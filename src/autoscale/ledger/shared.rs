@@ -163,18 +163,6 @@ impl Ledger {
         }
     }
 
-    /// Returns the entry with this number, when it is in memory.
-    pub fn entry(&self, id: u64) -> Option<Arc<Entry>> {
-        self.lock().by_pool.values().find_map(|book| book.entries.get(&id)).map(|(entry, _)| entry.clone())
-    }
-
-    /// Returns the pools that have entries, in the order of their names.
-    pub fn pools(&self) -> Vec<Id> {
-        let mut names: Vec<Id> = self.lock().by_pool.keys().cloned().collect();
-        names.sort();
-        names
-    }
-
     fn amend(&self, id: u64, change: impl FnOnce(&mut Entry)) -> bool {
         let record = {
             let mut books = self.lock();
