@@ -75,7 +75,7 @@ impl Ring {
         -self.uniform(key, index).ln()
     }
 
-    /// Returns what [`distance`](Self::distance) is at least, for a fifth of its price: `1 - u <= -ln u`.
+    /// Returns what [`distance`](Self::distance) is at least, without its logarithm: `1 - u <= -ln u`.
     pub fn least_distance(&self, key: u64, index: usize) -> f64 {
         1.0 - self.uniform(key, index)
     }

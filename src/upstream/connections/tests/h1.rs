@@ -6,10 +6,11 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::UnixListener;
+use tokio::net::{TcpStream, UnixListener};
 use tokio::task::spawn_local;
 
 use crate::model::{Reason, Upstream};
+use crate::upstream::Exchange;
 
 use super::lab::*;
 
@@ -246,18 +247,31 @@ fn a_broken_request_body_is_the_clients_doing() {
     });
 }
 
+/// An endpoint that has answered a request whose body is still to come.
+struct Early {
+    pool: Pool,
+    sender: BodySender,
+    exchange: Exchange<TestBody>,
+    stream: TcpStream,
+}
+
+async fn early() -> Early {
+    let (listener, address) = listen().await;
+    let pool = http1(address);
+    let (sender, body) = channel();
+    let (exchange, stream) = tokio::join!(soon(pool.exchange(post("/", body), None)), async {
+        let mut stream = accept(&listener).await;
+        answer(&mut stream, OK).await;
+        stream
+    });
+    Early { pool, sender, exchange: exchange.unwrap(), stream }
+}
+
 #[test]
 fn an_early_answer_does_not_give_back_a_connection_that_still_sends() {
     worker(async {
-        let (listener, address) = listen().await;
-        let pool = http1(address);
-        let (sender, body) = channel();
-        let (exchange, mut stream) = tokio::join!(soon(pool.exchange(post("/", body), None)), async {
-            let mut stream = accept(&listener).await;
-            answer(&mut stream, OK).await;
-            stream
-        });
-        finish(exchange.unwrap()).await;
+        let Early { pool, sender, exchange, mut stream } = early().await;
+        finish(exchange).await;
         assert_eq!(pool.stats().idle, 0);
         // It is closed within the second that it was given, though the client never ends.
         closed(&mut stream).await;
@@ -269,15 +283,7 @@ fn an_early_answer_does_not_give_back_a_connection_that_still_sends() {
 #[test]
 fn the_rest_of_an_upload_passes_while_nobody_reads_the_early_answer() {
     worker(async {
-        let (listener, address) = listen().await;
-        let pool = http1(address);
-        let (sender, body) = channel();
-        let (exchange, mut stream) = tokio::join!(soon(pool.exchange(post("/", body), None)), async {
-            let mut stream = accept(&listener).await;
-            answer(&mut stream, OK).await;
-            stream
-        });
-        let exchange = exchange.unwrap();
+        let Early { pool: _pool, sender, exchange, mut stream } = early().await;
         sender.send(Ok(http_body::Frame::data("late".into()))).unwrap();
         let mut bytes = [0; 9];
         soon(stream.read_exact(&mut bytes)).await.unwrap();
@@ -313,15 +319,8 @@ fn a_long_upload_that_is_ready_at_once_passes() {
 #[test]
 fn an_early_answer_gives_back_a_connection_whose_upload_ends_soon() {
     worker(async {
-        let (listener, address) = listen().await;
-        let pool = http1(address);
-        let (sender, body) = channel();
-        let (exchange, _stream) = tokio::join!(soon(pool.exchange(post("/", body), None)), async {
-            let mut stream = accept(&listener).await;
-            answer(&mut stream, OK).await;
-            stream
-        });
-        finish(exchange.unwrap()).await;
+        let Early { pool, sender, exchange, stream: _stream } = early().await;
+        finish(exchange).await;
         drop(sender);
         until(|| pool.stats().idle == 1).await;
     });

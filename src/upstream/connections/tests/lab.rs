@@ -25,6 +25,8 @@ use crate::upstream::{Connections, Exchange, Lookup, SendFailure, Target};
 
 pub type BoxError = Box<dyn Error + Send + Sync>;
 pub type TestBody = UnsyncBoxBody<Bytes, BoxError>;
+/// The other end of a body.
+pub type BodySender = mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>;
 pub type Pool = Rc<Connections<TestBody>>;
 
 /// Longer than anything should take, so that a hang is a failure.
@@ -50,7 +52,7 @@ pub fn full(text: &'static str) -> TestBody {
 }
 
 /// A body that gives what is sent to it.
-pub fn channel() -> (mpsc::UnboundedSender<Result<Frame<Bytes>, BoxError>>, TestBody) {
+pub fn channel() -> (BodySender, TestBody) {
     let (sender, mut receiver) = mpsc::unbounded_channel();
     (sender, StreamBody::new(poll_fn(move |cx| receiver.poll_recv(cx))).boxed_unsync())
 }
